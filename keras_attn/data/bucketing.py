@@ -1,0 +1,192 @@
+"""Pairs of sequences in batches of a few fixed shapes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+
+class Batch(NamedTuple):
+    """The rows of one batch, and how many of them count."""
+
+    width: int
+    rows: np.ndarray
+    real: int
+
+
+class BucketedPairs(keras.utils.PyDataset):
+    """Batches of padded pairs for teacher forcing, in a few fixed shapes.
+
+    Every pair goes to the narrowest bucket that holds its longer side, and every
+    batch is of one bucket. So a compiled training step is compiled once for each
+    bucket, and little of a batch is padding.
+
+    A batch is `({"source", "target"}, labels, sample_weight)`, each of shape
+    `(batch_size, boundary)`. The target is the decoder's input: the start token,
+    then the labels but for their last. The weight is 1 for a label and 0 for
+    padding. The last batch of a bucket is filled up with rows of weight 0 (repeated
+    ones, as a model may dislike empty rows), so that every pair counts exactly once
+    an epoch and every batch has `batch_size` rows.
+
+    Weights act on the loss and on `weighted_metrics` of `compile()`, not on
+    `metrics`. Keras divides a weighted loss by the number of all elements; a loss
+    made with `reduction="mean_with_sample_weight"` divides by the weights' sum.
+
+    The order of an epoch depends on `seed` and on the number of the epoch alone.
+    Keras does not tell a data set which epoch begins: give `fit` the callback of
+    `epoch_callback()`, and a resumed training sees the batches that an uninterrupted
+    one would have seen.
+
+    Args:
+        source_ids: Integer array of shape `(pairs, source_length)`, rows padded at
+            their ends with 0.
+        target_ids: Integer array of shape `(pairs, target_length)`, likewise, with
+            the end token and without the start token.
+        batch_size: Integer, the rows of every batch.
+        boundaries: Integers, the widths of the buckets.
+        start_token_id: Integer, the first id of every target.
+        shuffle: Boolean, whether every epoch has an order of its own; otherwise
+            batches come in the order of the buckets, rows in the order given.
+        seed: Integer, the seed of the order.
+        **kwargs: Passed to `keras.utils.PyDataset`.
+
+    Raises:
+        ValueError: If the arrays do not match, or a pair is longer than the last
+            boundary.
+
+    Example:
+
+    ```python
+    batches = BucketedPairs(source_ids, target_ids, 64, boundaries=(12, 16, 24, 40))
+    model.fit(batches, epochs=8, callbacks=[batches.epoch_callback()])
+    ```
+    """
+
+    def __init__(
+        self,
+        source_ids: np.ndarray,
+        target_ids: np.ndarray,
+        batch_size: int,
+        boundaries: Sequence[int] = (12, 16, 24, 40),
+        start_token_id: int = 2,
+        shuffle: bool = True,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        source_lengths = _lengths("source_ids", source_ids)
+        target_lengths = _lengths("target_ids", target_ids)
+        if not 0 < len(source_ids) == len(target_ids):
+            raise ValueError(
+                "`source_ids` and `target_ids` must have equally many rows, at least "
+                f"one. Received: {len(source_ids)} and {len(target_ids)} rows"
+            )
+        if batch_size < 1:
+            raise ValueError(
+                f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
+            )
+        self.source_ids = source_ids
+        self.target_ids = target_ids
+        self.batch_size = batch_size
+        self.start_token_id = start_token_id
+        self.shuffle = shuffle
+        self.seed = seed
+        self._buckets = _assign(np.maximum(source_lengths, target_lengths), boundaries)
+        self.set_epoch(0)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int):
+        batch = self._batches[index]
+        source = _take(self.source_ids, batch)
+        labels = _take(self.target_ids, batch)
+        target = np.full_like(labels, self.start_token_id)
+        target[:, 1:] = labels[:, :-1]
+        weight = (labels != 0).astype("float32")
+        weight[batch.real :] = 0.0
+        return {"source": source, "target": target}, labels, weight
+
+    def set_epoch(self, epoch: int) -> None:
+        """Puts the batches into the order of epoch `epoch`, counted from 0."""
+        rng = np.random.default_rng([self.seed, epoch])
+        batches: list[Batch] = []
+        for width, rows in self._buckets.items():
+            rows = rng.permutation(rows) if self.shuffle else rows
+            for first in range(0, len(rows), self.batch_size):
+                chunk = rows[first : first + self.batch_size]
+                batches.append(
+                    Batch(width, np.resize(chunk, self.batch_size), len(chunk))
+                )
+        if self.shuffle:
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        self.epoch = epoch
+        self._batches = _with_two_widths_first(batches)
+
+    def on_epoch_end(self) -> None:
+        if self.shuffle:
+            self.set_epoch(self.epoch + 1)
+
+    def epoch_callback(self) -> keras.callbacks.Callback:
+        """Returns a callback that keeps the order in step with the epochs of `fit`."""
+        return keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: self.set_epoch(epoch)
+        )
+
+
+def _lengths(name: str, ids: np.ndarray) -> np.ndarray:
+    if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(
+            f"`{name}` must be an integer array of shape (pairs, length). "
+            f"Received: shape={ids.shape}, dtype={ids.dtype}"
+        )
+    lengths = np.count_nonzero(ids, axis=1)
+    inside = np.arange(ids.shape[1]) < lengths[:, None]
+    if not np.array_equal(ids != 0, inside):
+        row = int(np.argmax(np.any((ids != 0) != inside, axis=1)))
+        raise ValueError(
+            f"`{name}` must hold the padding id 0 at the ends of its rows only. "
+            f"Received: row {row} is {ids[row].tolist()}"
+        )
+    return lengths
+
+
+def _assign(lengths: np.ndarray, boundaries: Sequence[int]) -> dict[int, np.ndarray]:
+    """Returns the rows of every bucket that has any, by its width."""
+    widths = np.unique(boundaries)
+    if not len(widths) or widths[0] < 1:
+        raise ValueError(
+            "`boundaries` must be widths of at least 1. "
+            f"Received: boundaries={boundaries}"
+        )
+    longest = int(np.argmax(lengths))
+    if lengths[longest] > widths[-1]:
+        raise ValueError(
+            f"Pair {longest} is {lengths[longest]} tokens long, more than the last of "
+            f"`boundaries`. Received: boundaries={boundaries}"
+        )
+    bucket = np.searchsorted(widths, lengths)
+    return {
+        int(width): np.flatnonzero(bucket == i)
+        for i, width in enumerate(widths)
+        if np.any(bucket == i)
+    }
+
+
+def _take(ids: np.ndarray, batch: Batch) -> np.ndarray:
+    """Returns rows of `ids`, cut or padded to the width of the batch."""
+    taken = ids[batch.rows, : batch.width].astype("int32")
+    return np.pad(taken, ((0, 0), (0, batch.width - taken.shape[1])))
+
+
+def _with_two_widths_first(batches: list[Batch]) -> list[Batch]:
+    """Moves a batch of a second width to the second place.
+
+    On TensorFlow, Keras takes the first two batches for examples of all shapes, and
+    refuses later batches if these two happen to be of one width.
+    """
+    for i, batch in enumerate(batches):
+        if batch.width != batches[0].width:
+            return [batches[0], batch, *batches[1:i], *batches[i + 1 :]]
+    return batches

@@ -1,0 +1,1 @@
+"""A layer is weights and configuration around the functions of `keras_attn.ops`."""

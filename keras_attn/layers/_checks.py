@@ -1,0 +1,43 @@
+"""Checks of call arguments that name the argument, what came and what was expected."""
+
+import keras
+
+
+def check_rank(name, shape, ranks, meaning):
+    """Raises unless `shape` has one of `ranks`."""
+    if len(shape) not in ranks:
+        raise ValueError(
+            f"`{name}` must have shape {meaning}. Received: {name}.shape={tuple(shape)}"
+        )
+
+
+def check_mask(name, mask, shape):
+    """Raises unless `mask` is boolean and of `shape`, where both are known."""
+    if mask is None:
+        return
+    dtype = keras.backend.standardize_dtype(mask.dtype)
+    if dtype != "bool":
+        raise ValueError(
+            f"`{name}` must be boolean, `True` = keep. Received: {name}.dtype={dtype}"
+        )
+    if not _compatible(mask.shape, shape):
+        raise ValueError(
+            f"`{name}` must have shape {tuple(shape)}. "
+            f"Received: {name}.shape={tuple(mask.shape)}"
+        )
+
+
+def check_axes(first_name, first, second_name, second, count, what):
+    """Raises unless two shapes agree in their `count` first axes, where known."""
+    if not _compatible(first[:count], second[:count]):
+        raise ValueError(
+            f"`{first_name}` and `{second_name}` must have the same {what}. "
+            f"Received: {first_name}.shape={tuple(first)}, "
+            f"{second_name}.shape={tuple(second)}"
+        )
+
+
+def _compatible(first, second):
+    return len(first) == len(second) and all(
+        a is None or b is None or a == b for a, b in zip(first, second)
+    )

@@ -1,0 +1,315 @@
+import keras
+from keras import ops
+
+from keras_attn.layers._checks import check_axes, check_mask, check_rank
+from keras_attn.layers.bahdanau_attention import BahdanauAttention
+from keras_attn.ops.attentive_recurrence import attentive_recurrence
+from keras_attn.ops.memory import (
+    flatten_mask,
+    flatten_slots,
+    unflatten_slots,
+    zero_masked,
+)
+from keras_attn.ops.scan import scan
+
+ORDERS = ("before", "after")
+
+
+@keras.saving.register_keras_serializable("keras_attn")
+class AttentionDecoder(keras.layers.Layer):
+    """A recurrent cell that reads a memory through attention at every step.
+
+    - `attend="before"` (RNNsearch): the previous state asks, the cell reads the
+      answer: `c_t = attention(s_{t-1}, memory)`, `s_t = cell([x_t; c_t], s_{t-1})`.
+    - `attend="after"` (Luong, without input feeding): `s_t = cell(x_t, s_{t-1})`,
+      `c_t = attention(s_t, memory)`.
+
+    All steps run in one loop that XLA compiles rolled. For a `GRUCell` or `LSTMCell`
+    as Keras makes them, the loop has a backward pass of its own, which keeps no
+    `(batch, time, memory, units)` tensor and forms the weight gradients after the
+    loop; any other cell runs in the same loop under automatic differentiation.
+
+    Args:
+        cell: A Keras RNN cell without dropout, such as `keras.layers.GRUCell(256)`.
+        attention: A `BahdanauAttention`.
+        attend: `"before"` or `"after"` the cell.
+        **kwargs: Forwarded to `keras.layers.Layer` (`name`, `dtype`, ...).
+
+    Call arguments:
+        inputs: Tensor `(batch, time, input_dim)`.
+        memory: Tensor `(batch, *memory, memory_dim)`.
+        initial_state: Optional tensor `(batch, state_dim)` or list of them, one for
+            each state of the cell. Defaults to zeros.
+        inputs_mask: Optional bool tensor `(batch, time)`. A `False` step yields
+            zeros and hands the state on.
+        memory_mask: Optional bool tensor `(batch, *memory)`; `False` slots are not
+            read. Both masks default to the Keras masks of the tensors.
+        return_attention_scores: Bool. Also return the alignment history.
+        return_state: Bool. Also return the list of last states.
+        training: Bool. Whether the attention's dropout is active.
+
+    Returns:
+        Tensor `(batch, time, state_dim + memory_dim)`: state and context of each
+        step, `[s_t; c_t]`. On request followed by the attention weights `(batch,
+        time, *memory)`, and by the list of last states.
+
+    Raises:
+        ValueError: If an argument has the wrong type, rank, batch, mask or value.
+
+    Example:
+        >>> decoder = keras_attn.AttentionDecoder(
+        ...     keras.layers.GRUCell(256), keras_attn.BahdanauAttention(256)
+        ... )
+        >>> outputs, alignment = decoder(
+        ...     embedded, memory, return_attention_scores=True
+        ... )
+
+    Reference:
+        Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473. Luong et al., 2015,
+        https://arxiv.org/abs/1508.04025.
+    """
+
+    def __init__(self, cell, attention, attend="before", **kwargs):
+        super().__init__(**kwargs)
+        if not hasattr(cell, "state_size"):
+            raise ValueError(
+                "`cell` must be a Keras RNN cell, such as keras.layers.GRUCell(256). "
+                f"Received: cell={cell!r}"
+            )
+        if getattr(cell, "dropout", 0) or getattr(cell, "recurrent_dropout", 0):
+            raise ValueError(
+                "`cell` must have no dropout of its own: drop its inputs instead. "
+                f"Received: cell.dropout={cell.dropout}, "
+                f"cell.recurrent_dropout={cell.recurrent_dropout}"
+            )
+        if not isinstance(attention, BahdanauAttention):
+            raise ValueError(
+                "`attention` must be a BahdanauAttention. "
+                f"Received: attention={attention!r}"
+            )
+        if attend not in ORDERS:
+            raise ValueError(
+                f"`attend` must be one of {ORDERS}. Received: attend={attend!r}"
+            )
+        self.supports_masking = True
+        self.cell = cell
+        self.attention = attention
+        self.attend = attend
+
+    @property
+    def state_size(self):
+        """Widths of the cell's states, as a list; the first one is the output."""
+        size = self.cell.state_size
+        return list(size) if isinstance(size, (list, tuple)) else [size]
+
+    def build(self, inputs_shape, memory_shape):
+        batch, input_dim = inputs_shape[0], inputs_shape[-1]
+        self.attention.build((batch, 1, self.state_size[0]), memory_shape)
+        if self.attend == "before":
+            input_dim += memory_shape[-1]
+        self.cell.build((batch, input_dim))
+
+    def call(
+        self,
+        inputs,
+        memory,
+        initial_state=None,
+        inputs_mask=None,
+        memory_mask=None,
+        return_attention_scores=False,
+        return_state=False,
+        training=None,
+    ):
+        self._check(inputs, memory, inputs_mask, memory_mask)
+        states = self._states(inputs, initial_state)
+        inputs = zero_masked(inputs, inputs_mask)
+        key = flatten_slots(self.attention.project_key(memory, memory_mask))
+        values = flatten_slots(zero_masked(memory, memory_mask))
+        factors = self.attention.dropout_factors(inputs, values, training)
+        mask = flatten_mask(memory_mask)
+        run = self._run_after if self.attend == "after" else self._run_before
+        outputs, weights, states = run(
+            inputs, values, key, states, inputs_mask, mask, factors
+        )
+        outputs = zero_masked(outputs, inputs_mask)
+        results = [outputs]
+        if return_attention_scores:
+            weights = zero_masked(weights, inputs_mask)
+            results.append(unflatten_slots(weights, memory))
+        if return_state:
+            results.append(list(states))
+        return outputs if len(results) == 1 else tuple(results)
+
+    def step(self, inputs, states, memory, projected_key=None, memory_mask=None):
+        """One step of inference, for a decoding loop.
+
+        Args:
+            inputs: Tensor `(batch, input_dim)`.
+            states: List of tensors `(batch, state_dim)`.
+            memory: Tensor `(batch, *memory, memory_dim)`.
+            projected_key: Optional result of `attention.project_key(memory)`.
+            memory_mask: Optional bool tensor `(batch, *memory)`.
+
+        Returns:
+            `[s_t; c_t]`, `(batch, state_dim + memory_dim)`, the attention weights
+            `(batch, *memory)` and the list of new states.
+        """
+
+        def read(query):
+            return self.attention(
+                query,
+                memory,
+                value_mask=memory_mask,
+                projected_key=projected_key,
+                return_attention_scores=True,
+            )
+
+        if self.attend == "before":
+            context, weights = read(states[0])
+            inputs = ops.concatenate([inputs, context], axis=-1)
+        output, states = self.cell(inputs, list(states))
+        if self.attend == "after":
+            context, weights = read(output)
+        return ops.concatenate([output, context], axis=-1), weights, list(states)
+
+    def _run_after(self, inputs, memory, key, states, inputs_mask, mask, factors):
+        def body(states, xs):
+            _, new = self.cell(xs[0], list(states))
+            new = _hold(new, states, xs[1:])
+            return new, new[0]
+
+        states, outputs = scan(body, states, _steps(inputs, inputs_mask))
+        outputs = ops.transpose(outputs, (1, 0, 2))
+        mask = None if mask is None else mask[:, None]
+        context, weights = self.attention.attend(outputs, memory, key, mask, factors)
+        return ops.concatenate([outputs, context], axis=-1), weights, states
+
+    def _run_before(self, inputs, memory, key, states, inputs_mask, mask, factors):
+        if self._has_fused_loop():
+            outputs, contexts, weights, states = self._fused_loop(
+                inputs, memory, key, states, inputs_mask, mask, factors
+            )
+            return ops.concatenate([outputs, contexts], axis=-1), weights, states
+        mask = None if mask is None else mask[:, None]
+
+        def body(states, xs):
+            step_factors = None if factors is None else xs[-1][:, None]
+            context, weights = self.attention.attend(
+                states[0][:, None], memory, key, mask, step_factors
+            )
+            cell_inputs = ops.concatenate([xs[0], context[:, 0]], axis=-1)
+            _, new = self.cell(cell_inputs, list(states))
+            new = _hold(new, states, xs[1:2] if inputs_mask is not None else ())
+            emitted = ops.concatenate([new[0], context[:, 0]], axis=-1)
+            return new, (emitted, weights[:, 0])
+
+        xs = _steps(inputs, inputs_mask)
+        if factors is not None:
+            xs = (*xs, ops.transpose(factors, (1, 0, 2)))
+        states, emitted = scan(body, states, xs)
+        outputs, weights = (ops.transpose(x, (1, 0, 2)) for x in emitted)
+        return outputs, weights, states
+
+    def _has_fused_loop(self):
+        """Whether cell and attention are of the kind whose gradient is written down."""
+        cell, projection = self.cell, self.attention.query_projection
+        if projection is not None and projection.quantization_mode is not None:
+            return False
+        if type(cell) not in (keras.layers.GRUCell, keras.layers.LSTMCell):
+            return False
+        activations = (cell.activation, cell.recurrent_activation)
+        return getattr(cell, "reset_after", True) and activations == (
+            keras.activations.tanh,
+            keras.activations.sigmoid,
+        )
+
+    def _fused_loop(self, inputs, memory, key, states, inputs_mask, mask, factors):
+        cell, attention = self.cell, self.attention
+        name = "gru" if isinstance(cell, keras.layers.GRUCell) else "lstm"
+        kernel = ops.convert_to_tensor(cell.kernel)
+        recurrent = ops.convert_to_tensor(cell.recurrent_kernel)
+        gates = recurrent.shape[-1]
+        zeros = ops.zeros((gates,), inputs.dtype)
+        input_bias, recurrent_bias = zeros, zeros
+        if cell.bias is not None:
+            bias = ops.convert_to_tensor(cell.bias)
+            input_bias = bias
+            if name == "gru":
+                input_bias, recurrent_bias = bias[0], bias[1]
+        projection = attention.query_projection
+        if projection is None:
+            query_kernel = ops.eye(recurrent.shape[0], dtype=inputs.dtype)
+            query_bias = ops.zeros((recurrent.shape[0],), inputs.dtype)
+        else:
+            query_kernel = ops.convert_to_tensor(projection.kernel)
+            query_bias = ops.zeros((query_kernel.shape[-1],), inputs.dtype)
+            if projection.bias is not None:
+                query_bias = ops.convert_to_tensor(projection.bias)
+        input_dim = inputs.shape[-1]
+        scale = attention.scale
+        return attentive_recurrence(
+            ops.matmul(inputs, kernel[:input_dim]) + input_bias,
+            memory,
+            key,
+            states,
+            ops.concatenate([query_kernel, recurrent], axis=-1),
+            ops.concatenate([query_bias, recurrent_bias], axis=-1),
+            kernel[input_dim:],
+            None if scale is None else ops.convert_to_tensor(scale),
+            cell=name,
+            factor=attention.factor,
+            inputs_mask=inputs_mask,
+            memory_mask=mask,
+            keep=factors,
+        )
+
+    def _states(self, inputs, initial_state):
+        sizes = self.state_size
+        batch = ops.shape(inputs)[0]
+        if initial_state is None:
+            return tuple(ops.zeros((batch, size), inputs.dtype) for size in sizes)
+        if not isinstance(initial_state, (list, tuple)):
+            initial_state = [initial_state]
+        shapes = [tuple(state.shape) for state in initial_state]
+        if [shape[1:] for shape in shapes] != [(size,) for size in sizes]:
+            raise ValueError(
+                "`initial_state` must hold one tensor (batch, size) for each of the "
+                f"state sizes {sizes}. Received shapes: {shapes}"
+            )
+        for shape in shapes:
+            check_axes("inputs", inputs.shape, "initial_state", shape, 1, "batch")
+        return tuple(ops.cast(state, inputs.dtype) for state in initial_state)
+
+    def _check(self, inputs, memory, inputs_mask, memory_mask):
+        check_rank("inputs", inputs.shape, (3,), "(batch, time, dim)")
+        check_rank("memory", memory.shape, range(3, 10), "(batch, *memory, dim)")
+        check_axes("inputs", inputs.shape, "memory", memory.shape, 1, "batch")
+        check_mask("inputs_mask", inputs_mask, inputs.shape[:2])
+        check_mask("memory_mask", memory_mask, memory.shape[:-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "cell": keras.saving.serialize_keras_object(self.cell),
+            "attention": keras.saving.serialize_keras_object(self.attention),
+            "attend": self.attend,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        for name in ("cell", "attention"):
+            config = {**config, name: keras.saving.deserialize_keras_object(config[name])}
+        return cls(**config)
+
+
+def _steps(inputs, mask):
+    """Inputs, and the mask where there is one, with the steps in front."""
+    xs = (ops.transpose(inputs, (1, 0, 2)),)
+    return xs if mask is None else (*xs, ops.transpose(mask)[..., None])
+
+
+def _hold(new, old, valid):
+    """The new states where the step is valid, the old ones elsewhere."""
+    if not valid:
+        return tuple(new)
+    return tuple(ops.where(valid[0], after, before) for after, before in zip(new, old))

@@ -1,0 +1,1 @@
+"""Functional models of the literature, one architecture a file."""

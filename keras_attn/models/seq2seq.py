@@ -1,0 +1,359 @@
+import keras
+from keras import layers, ops
+
+from keras_attn.decoding.greedy import greedy_search
+from keras_attn.layers.attention_decoder import AttentionDecoder
+from keras_attn.layers.bahdanau_attention import BahdanauAttention
+
+CONTEXTS = ("attention", "repeated_state", "last_state")
+CELLS = {
+    "gru": (layers.GRUCell, layers.GRU),
+    "lstm": (layers.LSTMCell, layers.LSTM),
+}
+
+
+@keras.saving.register_keras_serializable("keras_attn")
+class Seq2Seq(keras.Model):
+    """Recurrent encoder-decoder with one of the three contexts of the literature.
+
+    A bidirectional encoder reads the source; the decoder starts from its last states
+    and writes the target. `context` decides on what else the decoder sees:
+
+    - `"last_state"`: nothing (Sutskever et al., 2014).
+    - `"repeated_state"`: the encoder's last state again at every step (Cho et al.,
+      2014).
+    - `"attention"`: all encoder states, through `BahdanauAttention` (Bahdanau et al.,
+      2015).
+
+    A functional model on `{"source", "target"}`, two int32 tensors `(batch, time)`
+    of token ids with 0 as padding. `target` is what the decoder reads, the start
+    token and then the right answer up to the step before (teacher forcing); the
+    output is one row of logits for each of its steps, `(batch, time,
+    target_vocabulary_size)`, and carries the mask of the target.
+
+    Args:
+        source_vocabulary_size: Int, number of source token ids.
+        target_vocabulary_size: Int, number of target token ids.
+        units: Int, width of the encoder in each direction, of the decoder and of the
+            alignment model.
+        embedding_dim: Int, width of the embeddings and of the readout.
+        context: `"attention"`, `"repeated_state"` or `"last_state"`.
+        cell: `"gru"` or `"lstm"`.
+        alignment: Alignment of the `BahdanauAttention`.
+        attend: `"before"` or `"after"` the cell, see `AttentionDecoder`.
+        dropout: Float in [0, 1), on embeddings and readout.
+        start_token_id: Int, the token before the first one.
+        end_token_id: Int, the token that ends a target.
+        max_length: Int, number of tokens that decoding writes at the most.
+        dtype: Dtype or dtype policy of all layers.
+        **kwargs: Forwarded to `keras.Model` (`name`, `trainable`).
+
+    Example:
+        >>> model = keras_attn.Seq2Seq(8000, 8000)
+        >>> model.compile(
+        ...     "adam",
+        ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        ...     jit_compile=True,
+        ... )
+        >>> model.fit({"source": source, "target": shifted}, labels)
+        >>> model.decode(source)["tokens"]
+
+    Reference:
+        Sutskever et al., 2014, https://arxiv.org/abs/1409.3215. Cho et al., 2014,
+        https://arxiv.org/abs/1406.1078. Bahdanau et al., 2015,
+        https://arxiv.org/abs/1409.0473.
+    """
+
+    def __init__(
+        self,
+        source_vocabulary_size,
+        target_vocabulary_size,
+        units=256,
+        embedding_dim=256,
+        context="attention",
+        cell="gru",
+        alignment="additive",
+        attend="before",
+        dropout=0.0,
+        start_token_id=2,
+        end_token_id=3,
+        max_length=64,
+        dtype=None,
+        **kwargs,
+    ):
+        if context not in CONTEXTS:
+            raise ValueError(
+                f"`context` must be one of {CONTEXTS}. Received: context={context!r}"
+            )
+        if cell not in CELLS:
+            raise ValueError(
+                f"`cell` must be one of {tuple(CELLS)}. Received: cell={cell!r}"
+            )
+        for name, token in (("start", start_token_id), ("end", end_token_id)):
+            if not 0 < token < target_vocabulary_size:
+                raise ValueError(
+                    f"`{name}_token_id` must lie between 0, the padding, and "
+                    f"target_vocabulary_size={target_vocabulary_size}. "
+                    f"Received: {name}_token_id={token}"
+                )
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        make_cell, make_recurrence = CELLS[cell]
+
+        def embedding(name, size):
+            return layers.Embedding(
+                size, embedding_dim, mask_zero=True, dtype=policy, name=name
+            )
+
+        def drop(name):
+            return layers.Dropout(dropout, dtype=policy, name=f"{name}_dropout")
+
+        source_embedding = embedding("source_embedding", source_vocabulary_size)
+        target_embedding = embedding("target_embedding", target_vocabulary_size)
+        encoder = layers.Bidirectional(
+            make_recurrence(
+                units,
+                return_sequences=True,
+                return_state=True,
+                use_cudnn=False,  # cuDNN would switch XLA off for the whole model
+                dtype=policy,
+            ),
+            dtype=policy,
+            name="encoder",
+        )
+        bridges = [layers.Dense(units, "tanh", dtype=policy, name="bridge_output")]
+        if cell == "lstm":
+            bridges.append(layers.Dense(units, dtype=policy, name="bridge_carry"))
+        decoder_cell = make_cell(units, dtype=policy, name="cell")
+        if context == "attention":
+            attention = BahdanauAttention(units, alignment, dtype=policy)
+            decoder = AttentionDecoder(
+                decoder_cell, attention, attend, dtype=policy, name="decoder"
+            )
+        else:
+            decoder = layers.RNN(
+                decoder_cell, return_sequences=True, dtype=policy, name="decoder"
+            )
+        join = layers.Concatenate(dtype=policy, name="join")  # unlike ops, keeps masks
+        readout = layers.Dense(embedding_dim, "tanh", dtype=policy, name="readout")
+        readout_dropout = drop("readout")
+        logits = layers.Dense(target_vocabulary_size, dtype=policy, name="logits")
+
+        source = keras.Input((None,), dtype="int32", name="source")
+        target = keras.Input((None,), dtype="int32", name="target")
+        source_mask, target_mask = ops.not_equal(source, 0), ops.not_equal(target, 0)
+        embedded = drop("source")(source_embedding(source))
+        memory, *last = encoder(embedded, mask=source_mask)
+        summaries = [ops.concatenate(pair, axis=-1) for pair in _pair_directions(last)]
+        states = [bridge(summary) for bridge, summary in zip(bridges, summaries)]
+        embedded = drop("target")(target_embedding(target))
+        repeated = []
+        if context == "repeated_state":
+            repeated = [ops.zeros_like(embedded[..., :1]) + summaries[0][:, None]]
+        if context == "attention":
+            outputs = decoder(
+                embedded,
+                memory,
+                initial_state=states,
+                inputs_mask=target_mask,
+                memory_mask=source_mask,
+            )
+        else:
+            inputs = join([embedded, *repeated]) if repeated else embedded
+            outputs = decoder(inputs, initial_state=states, mask=target_mask)
+        read = readout_dropout(readout(join([outputs, *repeated, embedded])))
+        inputs = {"source": source, "target": target}
+        super().__init__(inputs, logits(read), **kwargs)
+
+        self.source_embedding, self.target_embedding = source_embedding, target_embedding
+        self.encoder, self.bridges, self.decoder = encoder, bridges, decoder
+        self.readout, self.logits = readout, logits
+        self.source_vocabulary_size = source_vocabulary_size
+        self.target_vocabulary_size = target_vocabulary_size
+        self.units, self.embedding_dim = units, embedding_dim
+        self.context, self.cell = context, cell
+        self.alignment, self.attend = alignment, attend
+        self.dropout = dropout
+        self.start_token_id, self.end_token_id = start_token_id, end_token_id
+        self.max_length = max_length
+        self.policy = policy
+
+    def encode(self, source):
+        """Reads the source, in inference.
+
+        Args:
+            source: int32 tensor `(batch, source_time)`, 0 is padding.
+
+        Returns:
+            The encoder states, `(batch, source_time, 2 * units)`, their bool mask
+            `(batch, source_time)`, the summary that `"repeated_state"` repeats,
+            `(batch, 2 * units)`, and the list of the decoder's first states.
+        """
+        mask = ops.not_equal(source, 0)
+        memory, *last = self.encoder(self.source_embedding(source), mask=mask)
+        summaries = [ops.concatenate(pair, axis=-1) for pair in _pair_directions(last)]
+        states = [bridge(each) for bridge, each in zip(self.bridges, summaries)]
+        return memory, mask, summaries[0], states
+
+    def decode(self, source, max_length=None):
+        """Writes a target for each source, greedily, in one loop.
+
+        Runs eagerly, inside a `tf.function` or `jax.jit`, and in an exported graph.
+        `keras_attn.models.GreedyDecoder` brings it under `predict`.
+
+        Args:
+            source: int32 tensor `(batch, source_time)`, 0 is padding.
+            max_length: Int, steps at the most. Defaults to the model's `max_length`.
+
+        Returns:
+            Dict of `tokens` int32 `(batch, max_length)`, the end token included where
+            it was written and zeros after it; `lengths` int32 `(batch,)` that count
+            them; `score` float32 `(batch,)`, their log-probability; and with
+            `context="attention"` the `attention_scores`, `(batch, max_length,
+            source_time)`.
+        """
+        source = ops.convert_to_tensor(source, "int32")
+        memory, mask, summary, states = self.encode(source)
+        attends = self.context == "attention"
+        key = self.decoder.attention.project_key(memory, mask) if attends else None
+
+        def step(last, states):
+            # Looked up as a sequence of one: slicing drops the embedding's mask.
+            embedded = self.target_embedding(last[:, None])[:, 0]
+            emitted = {}
+            if attends:
+                output, weights, states = self.decoder.step(
+                    embedded, states, memory, key, mask
+                )
+                emitted = {"attention_scores": weights}
+            else:
+                repeated = [summary] if self.context == "repeated_state" else []
+                inputs = ops.concatenate([embedded, *repeated], axis=-1)
+                output, states = self.decoder.cell(inputs, states)
+                output = ops.concatenate([output, *repeated], axis=-1)
+            read = self.readout(ops.concatenate([output, embedded], axis=-1))
+            return self.logits(read), list(states), emitted
+
+        shapes = {"attention_scores": memory[..., 0]} if attends else {}
+        tokens, lengths, score, emitted = greedy_search(
+            step,
+            states,
+            shapes,
+            self.start_token_id,
+            self.end_token_id,
+            self.max_length if max_length is None else max_length,
+        )
+        return {"tokens": tokens, "lengths": lengths, "score": score, **emitted}
+
+    def score(self, source, target):
+        """Log-probability of given targets.
+
+        Args:
+            source: int32 tensor `(batch, source_time)`, 0 is padding.
+            target: int32 tensor `(batch, target_time)`, without start token, with
+                the end token where it is meant to end.
+
+        Returns:
+            Dict of `token_scores` float32 `(batch, target_time)`, zeros at padding,
+            and their sum `score` float32 `(batch,)`.
+        """
+        source = ops.convert_to_tensor(source, "int32")
+        target = ops.convert_to_tensor(target, "int32")
+        start = ops.full_like(target[:, :1], self.start_token_id)
+        shifted = ops.concatenate([start, target[:, :-1]], axis=1)
+        # The row is read up to its last token, so the last padding is never a step.
+        shifted = ops.where(ops.not_equal(target, 0), shifted, 0)
+        logits = self({"source": source, "target": shifted}, training=False)
+        scores = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+        scores = ops.take_along_axis(scores, target[..., None], axis=-1)[..., 0]
+        scores = ops.where(ops.not_equal(target, 0), scores, 0.0)
+        return {"token_scores": scores, "score": ops.sum(scores, axis=-1)}
+
+    def serving_signatures(self, source_tokenizer=None, target_tokenizer=None):
+        """What a server offers of this model, for `keras_attn.serving.export`.
+
+        `tokens` takes ids and `lengths`, `score` scores given targets. With the two
+        tokenizers `serving_default` takes and answers text, without them it is
+        `tokens`.
+
+        Args:
+            source_tokenizer, target_tokenizer: Tokenizers with the ids of the
+                training, such as `keras_attn.data.train_tokenizer` makes.
+
+        Returns:
+            Dict `{name: (function, {input: tf.TensorSpec})}`.
+        """
+        from keras_attn.models._seq2seq_signatures import signatures
+
+        return signatures(self, source_tokenizer, target_tokenizer)
+
+    def get_config(self):
+        names = (
+            "source_vocabulary_size",
+            "target_vocabulary_size",
+            "units",
+            "embedding_dim",
+            "context",
+            "cell",
+            "alignment",
+            "attend",
+            "dropout",
+            "start_token_id",
+            "end_token_id",
+            "max_length",
+        )
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            **{name: getattr(self, name) for name in names},
+            "dtype": keras.dtype_policies.serialize(self.policy),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("keras_attn")
+class GreedyDecoder(keras.Model):
+    """`Seq2Seq.decode` under `predict`, compiled once for each shape of the source.
+
+    Args:
+        seq2seq: A `Seq2Seq`.
+        **kwargs: Forwarded to `keras.Model`.
+
+    Call arguments:
+        source: int32 tensor `(batch, source_time)`, 0 is padding.
+
+    Returns:
+        The dict of `Seq2Seq.decode`.
+
+    Example:
+        >>> decoder = keras_attn.models.GreedyDecoder(model)
+        >>> decoder.compile(jit_compile=True)
+        >>> decoder.predict(source, batch_size=64)["tokens"]
+    """
+
+    def __init__(self, seq2seq, **kwargs):
+        super().__init__(**kwargs)
+        self.seq2seq = seq2seq
+        self.built = True
+
+    def call(self, source):
+        return self.seq2seq.decode(source)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "seq2seq": keras.saving.serialize_keras_object(self.seq2seq),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        seq2seq = keras.saving.deserialize_keras_object(config["seq2seq"])
+        return cls(**{**config, "seq2seq": seq2seq})
+
+
+def _pair_directions(states):
+    """States as `Bidirectional` returns them -> one (forward, backward) for each."""
+    half = len(states) // 2
+    return list(zip(states[:half], states[half:]))

@@ -1,0 +1,217 @@
+"""A recurrent cell that reads a memory before each step, as one differentiable loop."""
+
+from keras import ops
+
+from keras_attn.ops.alignment import additive_step_gradient, additive_step_scores
+from keras_attn.ops.cells import CELLS
+from keras_attn.ops.custom_gradient import custom_gradient
+from keras_attn.ops.scan import scan
+from keras_attn.ops.softmax import masked_softmax
+
+
+def attentive_recurrence(
+    inputs,
+    memory,
+    key,
+    states,
+    state_kernel,
+    state_bias,
+    context_kernel,
+    scale=None,
+    *,
+    cell,
+    factor=1.0,
+    inputs_mask=None,
+    memory_mask=None,
+    keep=None,
+):
+    """Runs `s_t = cell([x_t; c_t], s_{t-1})` with `c_t` read by the query `s_{t-1}`.
+
+    What does not depend on the state arrives computed: the keys once a sequence, the
+    cell's product of its inputs once for all steps. The backward pass computes each
+    tanh again instead of keeping `(b, t, s, u)`, and forms every weight gradient in one
+    product after the loop.
+
+    Args:
+        inputs: The cell's product of its inputs, bias included, `(b, t, g)`.
+        memory: Values `(b, s, d)`.
+        key: Projected keys `(b, s, u)`.
+        states: Tuple of first states, `(b, n)` each; the first one is the output.
+        state_kernel: `[query kernel | recurrent kernel]`, `(n, u + g)`.
+        state_bias: Bias of the same products, `(u + g,)`.
+        context_kernel: The part of the cell's input kernel that reads the context,
+            `(d, g)`.
+        scale: Weights `(u,)` of the additive alignment; `None` scores by the inner
+            product of query and key.
+        cell: `"gru"` or `"lstm"`.
+        factor: Float. Multiplies the inner products.
+        inputs_mask: Optional bool `(b, t)`; a `False` step hands its state on.
+        memory_mask: Optional bool `(b, s)`; `False` slots get no weight.
+        keep: Optional factors `(b, t, s)` on the attention weights, for dropout.
+
+    Returns:
+        outputs `(b, t, n)`, contexts `(b, t, d)`, weights `(b, t, s)` before `keep`,
+        and the tuple of last states.
+
+    Reference:
+        Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473, equations 4 to 6.
+    """
+    steps = _Steps(cell, factor, scale is not None, keep is not None)
+    tensors = [_time_major(inputs), memory, key, state_kernel, state_bias]
+    tensors += [context_kernel, _mask_of(inputs, inputs_mask), memory_mask]
+    if memory_mask is None:
+        tensors[-1] = ops.ones_like(memory[..., 0], dtype="bool")
+    tensors += [*states, *([] if scale is None else [scale])]
+    if keep is not None:
+        tensors.append(_time_major(keep))
+    outputs, contexts, weights, *last = custom_gradient(steps.forward, steps.backward)(
+        *tensors
+    )
+    return (
+        _time_major(outputs),
+        _time_major(contexts),
+        _time_major(weights),
+        tuple(last),
+    )
+
+
+def _time_major(x):
+    return ops.transpose(x, (1, 0, 2))
+
+
+def _mask_of(inputs, mask):
+    """Step mask `(t, b, 1)`."""
+    if mask is None:
+        return ops.ones_like(_time_major(inputs)[..., :1], dtype="bool")
+    return ops.transpose(mask)[..., None]
+
+
+class _Steps:
+    """Forward and backward pass for one choice of cell, alignment and dropout."""
+
+    def __init__(self, cell, factor, additive, dropout):
+        self.cell, self.cell_gradient = CELLS[cell]
+        self.size = 2 if cell == "lstm" else 1
+        self.factor, self.additive, self.dropout = factor, additive, dropout
+
+    def unpack(self, tensors):
+        fixed, rest = tensors[:8], list(tensors[8:])
+        states = tuple(rest.pop(0) for _ in range(self.size))
+        scale = rest.pop(0) if self.additive else None
+        keep = rest.pop(0) if self.dropout else None
+        return (*fixed, states, scale, keep)
+
+    def score(self, query, key, scale):
+        if self.additive:
+            return additive_step_scores(query, key, scale)
+        return ops.matmul(key, query[..., None])[..., 0] * self.factor
+
+    def score_gradient(self, query, key, gradient):
+        """Gradients of query and key, up to a factor of `scale`; the row of `scale`."""
+        if self.additive:
+            slopes, query_slope, row = additive_step_gradient(query, key, gradient)
+            return query_slope, slopes, row
+        gradient = gradient * self.factor
+        query_gradient = ops.matmul(gradient[:, None], key)[:, 0]
+        slopes = gradient[..., None] * query[:, None]
+        return query_gradient, slopes, ops.zeros_like(query)
+
+    def forward(self, *tensors):
+        inputs, memory, key, kernel, bias, context_kernel, valid, mask = tensors[:8]
+        *_, states, scale, keep = self.unpack(tensors)
+        width = key.shape[-1]
+
+        def body(states, xs):
+            products = ops.matmul(states[0], kernel) + bias
+            scores = self.score(products[:, :width], key, scale)
+            weights = masked_softmax(scores, mask)
+            dropped = weights * xs[2] if self.dropout else weights
+            context = ops.matmul(dropped[:, None], memory)[:, 0]
+            gates = xs[0] + ops.matmul(context, context_kernel)
+            new = self.cell(gates, products[:, width:], states)
+            new = tuple(
+                ops.where(xs[1], after, before) for after, before in zip(new, states)
+            )
+            return new, (new, context, weights, products, gates)
+
+        xs = (inputs, valid, keep) if self.dropout else (inputs, valid)
+        last, (history, contexts, weights, products, gates) = scan(body, states, xs)
+        outputs = (history[0], contexts, weights, *last)
+        return outputs, (*tensors, *history, contexts, weights, products, gates)
+
+    def backward(self, residuals, *gradients):
+        tensors, (*history, contexts, weights, products, gates) = (
+            residuals[: -self.size - 4],
+            residuals[-self.size - 4 :],
+        )
+        _, memory, key, kernel, _, context_kernel, valid, _ = tensors[:8]
+        *_, states, scale, keep = self.unpack(tensors)
+        width = key.shape[-1]
+        previous = tuple(
+            ops.concatenate([first[None], later[:-1]])
+            for first, later in zip(states, history)
+        )
+        kernel_t, context_kernel_t = ops.transpose(kernel), ops.transpose(context_kernel)
+
+        def body(carry, xs):
+            later, key_total, scale_total = carry
+            before, product, gate, weight, step_valid, upstream, *dropout = xs
+            later = (later[0] + upstream[0], *later[1:])
+            new = tuple(ops.where(step_valid, g, 0.0) for g in later)
+            kept = tuple(ops.where(step_valid, 0.0, g) for g in later)
+            gate_gradient, recurrent, direct = self.cell_gradient(
+                gate, product[:, width:], before, new
+            )
+            context = upstream[1] + ops.matmul(gate_gradient, context_kernel_t)
+            weight_gradient = ops.matmul(memory, context[..., None])[..., 0]
+            if self.dropout:
+                weight_gradient = weight_gradient * dropout[0]
+            weight_gradient = weight_gradient + upstream[2]
+            mean = ops.sum(weight * weight_gradient, axis=-1, keepdims=True)
+            query, key_gradient, scale_row = self.score_gradient(
+                product[:, :width], key, weight * (weight_gradient - mean)
+            )
+            if self.additive:
+                query = query * scale
+            product_gradient = ops.concatenate([query, recurrent], axis=-1)
+            from_products = ops.matmul(product_gradient, kernel_t)
+            first, *others = (d + k for d, k in zip(direct, kept))
+            carry = (
+                (first + from_products, *others),
+                key_total + key_gradient,
+                scale_total + scale_row,
+            )
+            return carry, (gate_gradient, product_gradient, context)
+
+        upstream = tuple(gradients[:3])
+        xs = [previous, products, gates, weights, valid, upstream]
+        used = weights
+        if self.dropout:
+            xs.append(keep)
+            used = weights * keep
+        init = (tuple(gradients[3:]), ops.zeros_like(key), ops.zeros_like(key[:, 0]))
+        (first, key_gradient, scale_rows), emitted = scan(
+            body, init, xs, reverse=True
+        )
+        gate_gradient, product_gradient, context_gradient = emitted
+        return (
+            gate_gradient,
+            ops.einsum("tbs,tbd->bsd", used, context_gradient),
+            key_gradient * scale if self.additive else key_gradient,
+            _outer(previous[0], product_gradient),
+            ops.sum(product_gradient, axis=(0, 1)),
+            _outer(contexts, gate_gradient),
+            None,
+            None,
+            *first,
+            *([ops.sum(scale_rows, axis=0)] if self.additive else []),
+            *([None] if self.dropout else []),
+        )
+
+
+def _outer(left, right):
+    """Sum over steps and batch of outer products, one matrix product."""
+    return ops.matmul(
+        ops.transpose(ops.reshape(left, (-1, left.shape[-1]))),
+        ops.reshape(right, (-1, right.shape[-1])),
+    )

@@ -1,0 +1,186 @@
+"""A SavedModel in a TensorFlow session: names of tensors and arrays in, arrays out.
+
+TF Serving runs `Session::Run` on the graph, so this does too: same kernels, same error
+texts, same freedom of shapes, and a seventh of the time of a call through
+`tf.saved_model.load`.
+"""
+
+import importlib
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+
+from keras_attn.serving.server import xla
+from keras_attn.serving.server.status import StatusError
+
+# A time limit belongs to a compiled callable, so that few are kept and a request takes
+# the next longer one. It frees the thread; the client keeps its own exact deadline.
+_TIME_LIMITS = (1, 4, 16, 64, 256, 1024)  # seconds
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How graphs are loaded and run."""
+
+    tags: tuple[str, ...] = ("serve",)
+    intra_op_parallelism: int = 0
+    inter_op_parallelism: int = 0
+    refuse_xla: bool = False
+
+    def proto(self) -> config_pb2.ConfigProto:
+        return config_pb2.ConfigProto(
+            intra_op_parallelism_threads=self.intra_op_parallelism,
+            inter_op_parallelism_threads=self.inter_op_parallelism,
+        )
+
+
+class GraphSession:
+    """One loaded graph.
+
+    Args:
+        path: Folder of the SavedModel.
+        options: Tags, threads, and whether XLA is refused.
+
+    Raises:
+        StatusError: The SavedModel cannot be loaded.
+    """
+
+    def __init__(self, path: Path, options: SessionOptions):
+        self._session, meta_graph = _load(path, options)
+        self.signatures = dict(meta_graph.signature_def)
+        self._refusals = {}
+        if options.refuse_xla:
+            outputs = {
+                info.name
+                for signature in self.signatures.values()
+                for info in signature.outputs.values()
+                if info.dtype
+            }
+            self._refusals = xla.refusals(meta_graph.graph_def, outputs)
+        self._callables: dict = {}
+        self._lock = threading.Lock()
+
+    def run(
+        self,
+        feeds: tuple[str, ...],
+        fetches: tuple[str, ...],
+        arrays: Sequence[np.ndarray],
+        timeout: float | None = None,
+    ) -> list[np.ndarray]:
+        """Computes `fetches`, and nothing else, from the arrays fed to `feeds`.
+
+        Args:
+            feeds: Names of tensors.
+            fetches: Names of tensors.
+            arrays: One for each feed.
+            timeout: Seconds after which the caller no longer waits.
+
+        Raises:
+            StatusError: TensorFlow's code and text, or the time is up.
+        """
+        if timeout is not None and timeout <= 0:
+            raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        for name in fetches:
+            if name in self._refusals:
+                raise StatusError(grpc.StatusCode.INTERNAL, self._refusals[name])
+        try:
+            run = self._callable(feeds, fetches, _time_limit(timeout))
+            return [_as_array(value) for value in run(*arrays)]
+        except tf.errors.OpError as error:
+            raise StatusError(error.error_code, error.message) from error
+
+    def _callable(self, feeds, fetches, limit: int):
+        key = feeds, fetches, limit
+        run = self._callables.get(key)
+        if run is None:
+            with self._lock:
+                run = self._callables.get(key)
+                if run is None:
+                    run = self._callables[key] = self._compile(*key)
+        return run
+
+    def _compile(self, feeds, fetches, limit: int):
+        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+        options.run_options.timeout_in_ms = 1000 * limit
+        return self._session._make_callable_from_options(options)
+
+    def close(self) -> None:
+        self._callables.clear()
+        self._session.close()
+
+
+def _time_limit(timeout: float | None) -> int:
+    """The next longer limit in seconds; 0 is none."""
+    if timeout is None:
+        return 0
+    return next((limit for limit in _TIME_LIMITS if timeout <= limit), 0)
+
+
+def _as_array(value) -> np.ndarray:
+    """A scalar comes as a NumPy scalar, a string scalar as bytes."""
+    if isinstance(value, bytes):
+        array = np.empty((), object)
+        array[()] = value
+        return array
+    return np.asarray(value)
+
+
+def _load(path: Path, options: SessionOptions):
+    while True:
+        session = tf.compat.v1.Session(graph=tf.Graph(), config=options.proto())
+        try:
+            with session.graph.as_default():
+                loader = tf.compat.v1.saved_model.loader
+                return session, loader.load(session, list(options.tags), str(path))
+        except Exception as error:
+            session.close()
+            if not _register_missing_op(str(error)):
+                raise _load_error(error, path) from error
+
+
+def _register_missing_op(message: str) -> bool:
+    """Imports TensorFlow Text if that may bring the missing operation.
+
+    TF Serving has these operations linked in, so its users expect such models to load.
+    """
+    missing = re.search(r"Op type not registered '([^']+)'", message)
+    if missing is None or missing[1] in _ops_still_missing:
+        return False
+    _ops_still_missing.add(missing[1])
+    try:
+        importlib.import_module("tensorflow_text")
+    except ImportError:
+        return False
+    return True
+
+
+_ops_still_missing: set[str] = set()
+
+
+def _load_error(error: Exception, path: Path) -> StatusError:
+    message = getattr(error, "message", None) or str(error)
+    if missing := re.search(r"Op type not registered '([^']+)'", message):
+        return StatusError(
+            grpc.StatusCode.NOT_FOUND,
+            f"Op type not registered '{missing[1]}' in {path}. If it is an operation "
+            "of TensorFlow Text, `pip install tensorflow-text` in the version that "
+            f"fits TensorFlow {tf.__version__}.",
+        )
+    if isinstance(error, tf.errors.OpError):
+        return StatusError(error.error_code, message)
+    codes = {
+        OSError: grpc.StatusCode.NOT_FOUND,
+        RuntimeError: grpc.StatusCode.NOT_FOUND,
+    }
+    code = next(
+        (code for kind, code in codes.items() if isinstance(error, kind)),
+        grpc.StatusCode.INVALID_ARGUMENT,
+    )
+    return StatusError(code, message)
