@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from keras_attn.layers.bahdanau_attention import (
         BahdanauAttention as BahdanauAttention,
     )
+    from keras_attn.models.seq2seq import GreedyDecoder as GreedyDecoder
     from keras_attn.models.seq2seq import Seq2Seq as Seq2Seq
 
 _MODULES = {
     "AttentionDecoder": "keras_attn.layers.attention_decoder",
     "BahdanauAttention": "keras_attn.layers.bahdanau_attention",
+    "GreedyDecoder": "keras_attn.models.seq2seq",
     "Seq2Seq": "keras_attn.models.seq2seq",
 }
 __all__ = sorted(_MODULES)

@@ -24,9 +24,9 @@ def register_with_keras(package: str, modules: Mapping[str, str]) -> None:
     """
     stand_ins = {f"{package}>{name}": _StandIn(modules[name], name) for name in modules}
     finder = _KerasFinder(stand_ins)
-    if "keras.saving" in sys.modules:
-        finder.register(sys.modules["keras.saving"])
     sys.meta_path.insert(0, finder)
+    if "keras" in sys.modules:
+        finder.register(import_module("keras.saving"))
 
 
 class _StandIn:

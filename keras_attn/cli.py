@@ -8,7 +8,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import Any
 
 Command = Callable[[Sequence[str]], int | None]
@@ -41,9 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="keras-attn",
         description="Trains, serves and asks attention models.",
     )
-    parser.add_argument(
-        "--version", action="version", version=f"keras-attn {version('keras-attn')}"
-    )
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show version")
     commands = parser.add_subparsers(required=True, metavar="command")
     commands.add_parser(
         "quickstart", help="train, export, serve and ask a model that reads dates"
@@ -66,6 +63,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_server_arguments(inspect)
     inspect.set_defaults(run=_inspect)
     return parser
+
+
+class _ShowVersion(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser, *_) -> None:
+        from keras_attn import __version__
+
+        print(f"keras-attn {__version__}")
+        parser.exit()
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,9 @@
 import ast
+import importlib
 import importlib.machinery
 import importlib.metadata
 import os
+import pkgutil
 import subprocess
 import sys
 import zipfile
@@ -65,18 +67,37 @@ def test_importing_the_package_imports_no_framework():
         "import keras_attn, keras",
         "import keras, keras_attn",
         "import keras_attn.models.seq2seq",
-        "import keras_attn.layers.attention_decoder",
-        "import keras_attn.ops.scan",
-        "import keras_attn, keras, importlib; importlib.reload(keras_attn)",
+        "import keras_attn, importlib; importlib.reload(keras_attn)",
     ],
 )
 def test_every_class_is_registered_whatever_is_imported_first(imports):
-    code = f"{imports}\nimport keras\nprint(*sorted(keras.saving.get_custom_objects()))"
-    registered = run_python(code, KERAS_BACKEND="jax").split()
-    assert {f"keras_attn>{name}" for name in keras_attn.__all__} <= set(registered)
+    code = f"""
+{imports}
+import keras
+registry = keras.saving.get_custom_objects()
+names = {{name: f"keras_attn>{{name}}" for name in keras_attn.__all__}}
+assert set(names.values()) <= set(registry), registry
+for name, registered_name in names.items():
+    assert getattr(keras_attn, name) is registry[registered_name], name
+"""
+    run_python(code, KERAS_BACKEND="jax")
 
 
-def test_two_threads_may_import_at_once():
+def test_every_registered_class_has_a_public_name():
+    import keras
+
+    for module in pkgutil.walk_packages(keras_attn.__path__, "keras_attn."):
+        if module.name.startswith(("keras_attn.layers", "keras_attn.models")):
+            importlib.import_module(module.name)
+    registered = {
+        name.removeprefix("keras_attn>")
+        for name in keras.saving.get_custom_objects()
+        if name.startswith("keras_attn>")
+    }
+    assert registered == set(keras_attn.__all__)
+
+
+def test_threads_may_import_at_once():
     code = """
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -89,20 +110,26 @@ with ThreadPoolExecutor() as threads:
     assert run_python(code, KERAS_BACKEND="jax").split()[0] == "keras"
 
 
-@pytest.mark.parametrize("imports", ["keras_attn, keras", "keras, keras_attn"])
-def test_a_fresh_process_loads_a_saved_model(imports, tmp_path, rng):
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory):
     import keras
 
     query, value = keras.Input((3, 4)), keras.Input((5, 6))
     context = keras_attn.BahdanauAttention(units=2)(query, value)
-    model = keras.Model([query, value], context)
-    model.save(tmp_path / "model.keras")
+    path = tmp_path_factory.mktemp("saved") / "model.keras"
+    keras.Model([query, value], context).save(path)
+    return path
+
+
+@pytest.mark.parametrize("imports", ["keras_attn, keras", "keras, keras_attn"])
+def test_a_fresh_process_loads_a_saved_model(imports, saved_model):
     code = (
-        f"import sys, {imports}\n"
-        "print(keras.saving.load_model(sys.argv[1]).layers[-1].__class__.__name__)"
+        f"import pickle, sys, {imports}\n"
+        "layer = keras.saving.load_model(sys.argv[1]).layers[-1]\n"
+        "assert type(layer) is keras_attn.BahdanauAttention\n"
+        "assert pickle.loads(pickle.dumps(type(layer))) is type(layer)"
     )
-    loaded = run_python(code, tmp_path / "model.keras", KERAS_BACKEND="jax")
-    assert loaded == "BahdanauAttention"
+    run_python(code, saved_model, KERAS_BACKEND="jax")
 
 
 def test_the_finder_leaves_keras_to_its_own_loader():

@@ -33,10 +33,11 @@ class BucketedPairs(keras.utils.PyDataset):
     `metrics`. Keras divides a weighted loss by the number of all elements; a loss
     made with `reduction="mean_with_sample_weight"` divides by the weights' sum.
 
-    The order of an epoch depends on `seed` and on the number of the epoch alone.
-    Keras does not tell a data set which epoch begins: give `fit` the callback of
-    `epoch_callback()`, and a resumed training sees the batches that an uninterrupted
-    one would have seen.
+    The order of an epoch depends on `seed` and on the number of the epoch alone, if
+    `fit` is called as below: `shuffle=False` keeps Keras from shuffling the batches
+    once more, by a random state that no training is resumed with, and the callback
+    tells the data set which epoch begins. Then a resumed training sees the batches
+    that an uninterrupted one would have seen.
 
     Args:
         source_ids: Integer array of shape `(pairs, source_length)`, rows padded at
@@ -59,7 +60,8 @@ class BucketedPairs(keras.utils.PyDataset):
 
     ```python
     batches = BucketedPairs(source_ids, target_ids, 64, boundaries=(12, 16, 24, 40))
-    model.fit(batches, epochs=8, callbacks=[batches.epoch_callback()])
+    callbacks = [batches.epoch_callback()]
+    model.fit(batches, epochs=8, shuffle=False, callbacks=callbacks)
     ```
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_attn.data._extras import import_extra
 
-PADDING_ID, UNKNOWN_ID, START_ID, END_ID = range(4)
+SPECIAL_IDS = PADDING_ID, UNKNOWN_ID, START_ID, END_ID = range(4)
 
 # Nothing is normalised, so that what is decoded can equal a reference that is cased
 # and not tokenised (NFKC would rewrite an ellipsis or a no-break space), and every
@@ -21,6 +21,7 @@ COMMON = {
     "normalization_rule_name": "identity",
     "character_coverage": 1.0,
     "num_threads": 1,  # with more, sums of floats depend on their order
+    "max_sentence_length": 1 << 30,  # longer sentences would be skipped
     "minloglevel": 2,  # errors only
 }
 # Subwords drop stray spaces, which carry no meaning and would cost rare pieces;
@@ -72,10 +73,10 @@ def train_tokenizer(
     if not any(sentence.strip(" ") for sentence in sentences):
         raise ValueError("`sentences` must hold some text. Received: none")
     if vocabulary_size is None and model_type == "char":
-        vocabulary_size = len(set().union(*sentences)) + len(COMMON)
-    if vocabulary_size is None or vocabulary_size < 5:
+        vocabulary_size = len(SPECIAL_IDS) + len(set().union(*sentences))
+    if vocabulary_size is None or vocabulary_size <= len(SPECIAL_IDS):
         raise ValueError(
-            "`vocabulary_size` must be at least 5, as four ids are special. "
+            "`vocabulary_size` must be more than 4, as four ids are special. "
             f"Received: vocabulary_size={vocabulary_size}"
         )
     proto = _train(sentences, vocabulary_size, model_type)
@@ -92,8 +93,6 @@ def _train(sentences: list[str], vocabulary_size: int, model_type: str) -> bytes
             model_writer=proto,
             model_type=model_type,
             vocab_size=vocabulary_size,
-            # Longer sentences would be skipped, and their characters with them.
-            max_sentence_length=max(len(text.encode()) for text in sentences) + 1,
             **COMMON,
             **BY_TYPE[model_type],
         )

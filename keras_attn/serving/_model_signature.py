@@ -70,8 +70,10 @@ def _recorded_inputs(model: keras.Model) -> tuple[Specs, Any]:
     call = inspect.signature(model.call)
     required = [p.name for p in call.parameters.values() if p.default is p.empty]
     recorded = (model.get_build_config() or {}).get("input_shape")
-    is_dict = isinstance(recorded, Mapping)
-    shapes = recorded if is_dict else {required[0] if required else "": recorded}
+    structure: Any = required[0] if required else ""
+    shapes: Mapping[str, Any] = {structure: recorded}
+    if isinstance(recorded, Mapping):
+        structure, shapes = {name: name for name in recorded}, recorded
     if len(required) != 1 or not all(map(_is_shape, shapes.values())):
         raise ValueError(
             "`model` is subclassed, and the names and shapes of its inputs cannot be "
@@ -80,7 +82,6 @@ def _recorded_inputs(model: keras.Model) -> tuple[Specs, Any]:
             f"Received: call{call}, input shapes {recorded}"
         )
     specs = {name: tf.TensorSpec((None, *shape[1:])) for name, shape in shapes.items()}
-    structure = {name: name for name in specs} if is_dict else required[0]
 
     @tf.function(autograph=False, input_signature=[specs])
     def trace(tensors):

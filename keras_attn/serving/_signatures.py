@@ -11,8 +11,8 @@ DEFAULT = "serving_default"
 
 # What a request can carry in both protocols; JSON knows no 16-bit floats.
 SERVABLE = frozenset(
-    (tf.float32, tf.float64, tf.int8, tf.uint8, tf.int16, tf.int32, tf.int64)
-    + (tf.bool, tf.string)
+    tf.dtypes.as_dtype(name)
+    for name in "float32 float64 int8 uint8 int16 int32 int64 bool string".split()
 )
 _HALF = frozenset((tf.float16, tf.bfloat16))
 

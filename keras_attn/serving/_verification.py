@@ -75,7 +75,9 @@ def _equal(expected: np.ndarray, answered: np.ndarray) -> bool:
         return bool(np.array_equal(expected, answered))
     finite = np.abs(expected[np.isfinite(expected)])
     scale = max(1.0, finite.max(initial=0.0))
-    return np.allclose(answered, expected, rtol=0, atol=TOLERANCE * scale, equal_nan=True)
+    return np.allclose(
+        answered, expected, rtol=0, atol=TOLERANCE * scale, equal_nan=True
+    )
 
 
 def _excerpt(array: np.ndarray) -> str:

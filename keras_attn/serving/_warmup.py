@@ -4,9 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
 
 from keras_attn.serving._examples import Rows, batch_of
+
+try:
+    from tensorflow_serving.apis import prediction_log_pb2
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "Exports hold warm-up requests in the messages of `tensorflow-serving-api`, "
+        "which is not installed: pip install 'keras-attn[serving]'"
+    ) from error
 
 FILE_NAME = "tf_serving_warmup_requests"
 # A server refuses to load a version with more records.

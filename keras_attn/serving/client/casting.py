@@ -52,12 +52,12 @@ def cast(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
     Raises:
         ValueError: The values do not fit, or rows differ in length.
     """
+    if spec.dtype == "string":
+        return _to_strings(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"Input `{name}` is not a tensor: {error}.") from error
-    if spec.dtype == "string":
-        return _to_strings(name, array)
     try:
         target = np.dtype(spec.dtype)
     except TypeError:  # a type that NumPy alone does not have: the server will say
@@ -67,7 +67,9 @@ def cast(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
     return _to_numbers(name, array, target)
 
 
-def _to_strings(name: str, array: np.ndarray) -> np.ndarray:
+def _to_strings(name: str, value: Any) -> np.ndarray:
+    # NumPy's own strings lose a last zero byte, so that it is not asked to make any.
+    array = value if isinstance(value, np.ndarray) else np.asarray(value, object)
     if array.size == 0:
         return np.empty(array.shape, object)
     if array.dtype.kind in "US":
@@ -111,4 +113,5 @@ def _same_values(array: np.ndarray, result: np.ndarray) -> np.ndarray:
     if result.dtype.kind in "iu" and array.dtype.kind in "iu":
         limits = np.iinfo(result.dtype)
         return np.asarray((array >= limits.min) & (array <= limits.max))
-    return np.asarray(result.astype(array.dtype) == array)
+    back = result.real if result.dtype.kind == "c" else result
+    return np.asarray(back.astype(array.dtype) == array)

@@ -1,14 +1,15 @@
 """The models of a server: found on disk, loaded, handed to requests, unloaded."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_attn.serving.server.config import ModelConfig
+from keras_attn.serving.server.model import Model, Version
 from keras_attn.serving.server.servable import Servable
 from keras_attn.serving.server.status import (
     StatusError,
@@ -16,7 +17,6 @@ from keras_attn.serving.server.status import (
     invalid_argument,
     not_found,
 )
-from keras_attn.serving.server.transitions import State, next_step
 from keras_attn.serving.wire.messages import ModelSpec
 
 logger = logging.getLogger("keras_attn.serving")
@@ -24,40 +24,6 @@ logger = logging.getLogger("keras_attn.serving")
 _TICK = 0.1  # seconds between looks at what there is to do
 
 Load = Callable[[str, int, Path], Servable]
-
-
-@dataclass
-class Version:
-    """A version and where it stands; it stays listed after its end."""
-
-    number: int
-    path: Path
-    state: State = State.START
-    error: StatusError | None = None
-    servable: Servable | None = None
-    in_flight: int = 0
-    failures: int = 0
-    retry_at: float = 0.0
-
-
-@dataclass
-class Model:
-    """A model, its versions and those of them that should serve."""
-
-    config: ModelConfig
-    versions: dict[int, Version] = field(default_factory=dict)
-    aspired: set[int] = field(default_factory=set)
-    labels: dict[str, int] = field(default_factory=dict)
-
-    def is_available(self, version: int) -> bool:
-        known = self.versions.get(version)
-        return known is not None and known.state == State.AVAILABLE
-
-    def is_settled(self) -> bool:
-        """Whether every version that should serve does, or never will."""
-        done = {State.AVAILABLE, State.END}
-        states = (self.versions[number].state for number in self.aspired)
-        return bool(self.aspired) and done.issuperset(states)
 
 
 class ModelManager:
@@ -82,7 +48,6 @@ class ModelManager:
         self._models = {config.name: Model(config) for config in configs}
         self._load = load
         self._poll_seconds = poll_seconds
-        self._next_poll = float("inf") if poll_seconds < 0 else 0.0
         self._last_problem = ""
         self._retries = retries
         self._retry_seconds = retry_seconds
@@ -171,22 +136,15 @@ class ModelManager:
                 raise invalid_argument(
                     f"Unrecognized servable version label: {spec.version_label}"
                 )
-        versions = model.versions if model else {}
-        found = {
-            version.number: (version, version.servable)
-            for version in versions.values()
-            if version.state == State.AVAILABLE
-            and version.servable is not None
-            and number in (None, version.number)
-        }
-        if not found:
+        found = model.find(number) if model else None
+        if found is None:
             asked = (
                 f"Latest({spec.name})"
                 if number is None
                 else f"Specific({spec.name}, {number})"
             )
             raise not_found(f"Servable not found for request: {asked}")
-        return found[max(found)]
+        return found
 
     def statuses(self, spec: ModelSpec | None) -> list[Version]:
         """The versions asked for, highest first.
@@ -210,19 +168,18 @@ class ModelManager:
         return [versions[number] for number in sorted(versions, reverse=True)]
 
     def _keep_going(self) -> None:
-        while True:
+        next_poll = math.inf if self._poll_seconds < 0 else 0.0
+        while not self._stopping.is_set():
             now = time.monotonic()
-            if now >= self._next_poll:
-                forever = self._poll_seconds == 0
-                self._next_poll = float("inf") if forever else now + self._poll_seconds
+            if now >= next_poll:
+                next_poll = now + self._poll_seconds if self._poll_seconds else math.inf
                 self._poll()
             for model in self._models.values():
                 while not self._stopping.is_set() and self._step(model):
                     pass
             with self._lock:
                 self._lock.notify_all()
-            if self._stopping.wait(_TICK):
-                return
+            self._stopping.wait(_TICK)
 
     def _poll(self) -> None:
         """Looks at every folder; a problem with one changes nothing for any."""
@@ -234,109 +191,74 @@ class ModelManager:
         except StatusError as problem:
             self._report(str(problem))
             return
-        empty = [name for name in found if not found[name]]
-        self._report(
-            f"No versions of servable {empty[0]} found under base path "
-            f"{self._models[empty[0]].config.base_path}. Name its version folders as "
-            "numbers, e.g. 1."
-            if empty
-            else ""
-        )
+        empty = [model for name, model in self._models.items() if not found[name]]
+        self._report(_no_versions(empty[0]) if empty else "")
         with self._lock:
             for name, paths in found.items():
-                self._aspire(self._models[name], paths)
-
-    def _aspire(self, model: Model, paths: dict[int, Path]) -> None:
-        model.aspired = model.config.policy.choose(paths)
-        for number in model.aspired:
-            known = model.versions.get(number)
-            if known is None or (known.state == State.END and not known.error):
-                model.versions[number] = Version(number, paths[number])
-        for number, version in model.versions.items():
-            if number in model.aspired:
-                continue
-            if version.state == State.LOADING:  # waits to be tried again
-                version.state = State.END
-            if version.state == State.END:
-                version.error = None  # a later return is a fresh start
+                self._models[name].aspire(paths)
 
     def _step(self, model: Model) -> bool:
         """Does one thing for a model; says whether there was one to do."""
         with self._lock:
-            now = time.monotonic()
-            for version in model.versions.values():
-                idle = version.state == State.UNLOADING and not version.in_flight
-                retry = version.state == State.LOADING and now >= version.retry_at
-                if idle or retry:
-                    break
-            else:
-                states = {n: version.state for n, version in model.versions.items()}
-                step = next_step(states, model.aspired)
-                if step is None:
-                    return False
-                kind, number = step
-                version, idle = model.versions[number], False
-                if kind == "unload":
-                    version.state = State.UNLOADING
-                    return True
-                version.state = State.LOADING
-        if idle:
-            self._close(model, version)
-        else:
+            step = model.next_step()
+        if step is None:
+            return False
+        kind, version = step
+        if kind == "load":
             self._try_to_load(model, version)
+        else:
+            self._close(model, version)
         return True
 
     def _try_to_load(self, model: Model, version: Version) -> None:
-        name = f"{{name: {model.config.name} version: {version.number}}}"
+        name = _servable_name(model, version)
         logger.info("Loading servable: %s", name)
         try:
             servable = self._load(model.config.name, version.number, version.path)
         except StatusError as error:
-            self._after_failure(version, error, name)
+            with self._lock:
+                version.has_failed(error, self._retries, self._retry_seconds)
+            again = f" (trying again in {self._retry_seconds:g} s)"
+            remark = "" if version.given_up else again
+            logger.error("Loading servable: %s failed: %s%s", name, error, remark)
             return
         with self._lock:
-            version.servable, version.error = servable, None
-            version.state = State.AVAILABLE
+            version.has_loaded(servable)
         logger.info("Successfully loaded servable version %s", name)
 
-    def _after_failure(self, version: Version, error: StatusError, name: str) -> None:
-        with self._lock:
-            version.failures += 1
-            version.error = error
-            final = version.failures > self._retries
-            if final:
-                version.state = State.END
-            version.retry_at = time.monotonic() + self._retry_seconds
-        remark = "" if final else f" (trying again in {self._retry_seconds:g} s)"
-        logger.error("Loading servable: %s failed: %s%s", name, error, remark)
-
     def _close(self, model: Model, version: Version) -> None:
-        servable, version.servable = version.servable, None
+        with self._lock:
+            servable = version.take_servable()
         if servable is not None:
             servable.close()
-            name = model.config.name
-            logger.info(
-                "Unloaded servable {name: %s version: %d}", name, version.number
-            )
-            with self._lock:
-                version.state = State.END
+            logger.info("Unloaded servable %s", _servable_name(model, version))
 
     def _check_one_each(self) -> None:
         failed = [
-            f"{{{{name: {name} version: {number}}} due to error: "
-            f"{model.versions[number].error}}}"
-            for name, model in self._models.items()
+            f"{{{_servable_name(model, version)} due to error: {version.error}}}, "
+            for model in self._models.values()
             if not any(map(model.is_available, model.aspired))
-            for number in sorted(model.aspired)
+            for version in (model.versions[n] for n in sorted(model.aspired))
         ]
         if failed:
             raise StatusError(
                 2,
                 f"{len(failed)} servable(s) did not become available: "
-                f"{{{', '.join(failed)}}}",
+                f"{{{''.join(failed)}}}",
             )
 
     def _report(self, problem: str) -> None:
         if problem and problem != self._last_problem:
             logger.warning("%s", problem)
         self._last_problem = problem
+
+
+def _servable_name(model: Model, version: Version) -> str:
+    return f"{{name: {model.config.name} version: {version.number}}}"
+
+
+def _no_versions(model: Model) -> str:
+    return (
+        f"No versions of servable {model.config.name} found under base path "
+        f"{model.config.base_path}. Name its version folders as numbers, e.g. 1."
+    )

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from keras_attn.serving.server.manager import ModelManager, Version
+from keras_attn.serving.server.manager import ModelManager
+from keras_attn.serving.server.model import Version
 from keras_attn.serving.server.status import StatusError, cut, invalid_argument
 from keras_attn.serving.wire import WireError
 from keras_attn.serving.wire.fields import (

@@ -28,6 +28,8 @@ from keras_attn.serving.wire.tensors import (
 )
 
 DEFAULT_SIGNATURE = "serving_default"
+
+_INIT_OP = "__saved_model_init_op"  # listed among the signatures, but no client's
 STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
 
@@ -212,7 +214,11 @@ def _decode_signatures(message: Buffer) -> dict[str, Signature]:
         for number, _, value in read_fields(message)
         if number == 1
     )
-    return {name: _decode_signature(signature) for name, signature in entries}
+    return {
+        name: _decode_signature(signature)
+        for name, signature in entries
+        if name != _INIT_OP
+    }
 
 
 def _decode_signature(message: Buffer) -> Signature:

@@ -1,0 +1,43 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing to time.
+
+    Attributes:
+        name: What the table calls it.
+        framework: Which worker process it runs in: "tensorflow" and "jax" are Keras on
+            that backend, "torch" is PyTorch itself, "python" needs nothing.
+        factory: `"module:function"`. Called in the worker with the sizes of a case and
+            with `options`, it returns `step()`, which does one step and waits for it.
+        options: Further arguments of the factory.
+        ours: Whether the others are compared with this one.
+    """
+
+    name: str
+    framework: str
+    factory: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """A list of entries, timed on each of several cases.
+
+    Attributes:
+        name: Name of the page's module and of its file of results.
+        title: What is timed, in one sentence.
+        entries: What is timed, in the order of the rounds.
+        cases: Sizes by the name of the case.
+        small: Sizes to wake the framework with before memory is measured.
+    """
+
+    name: str
+    title: str
+    entries: Sequence[Entry]
+    cases: Mapping[str, Mapping[str, int]]
+    small: Mapping[str, int]

@@ -1,0 +1,223 @@
+"""English to German with the three contexts of the literature, on Multi30k.
+
+The same `Seq2Seq` is trained with the encoder's last state only, with that state at
+every step, and with attention. Every epoch is scored by BLEU on the validation split,
+the best epoch is kept, and the test split (test2016) is translated once at the end:
+cased, detokenised BLEU of sacrebleu, over all sentences and by their length.
+
+    python examples/translation.py                      # all three contexts
+    python examples/translation.py --contexts attention # one of them
+
+An interrupted run goes on where it stopped when started again with the same
+`--output`. Expect BLEU above 30 with attention, and about ten points less without.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import sacrebleu
+
+from keras_attn import Seq2Seq
+from keras_attn.data import BucketedPairs, encode, multi30k, train_tokenizer
+from keras_attn.models.seq2seq import CONTEXTS, GreedyDecoder
+
+VOCABULARY_SIZE = 4000
+MAX_TOKENS = 64  # longer sentences, a handful, are cut in training
+BOUNDARIES = (13, 17, 24, MAX_TOKENS)
+LENGTHS = (9, 12, 15, 19)  # upper limits of the groups, in English words
+
+
+def make_model(context, seed):
+    keras.utils.set_random_seed(seed)
+    return Seq2Seq(
+        VOCABULARY_SIZE,
+        VOCABULARY_SIZE,
+        units=256,
+        embedding_dim=256,
+        context=context,
+        dropout=0.3,
+        max_length=MAX_TOKENS,
+        name=f"translation_{context}",
+    )
+
+
+class Translator:
+    """Translates lists of sentences with a model and its tokenizers."""
+
+    def __init__(self, model, source_tokenizer, target_tokenizer, batch_size=128):
+        self.decoder = GreedyDecoder(model)
+        self.decoder.compile(jit_compile=True)
+        self.tokenizers = source_tokenizer, target_tokenizer
+        self.batch_size = batch_size
+
+    def __call__(self, sentences):
+        """Returns the translations."""
+        source, target = self.tokenizers
+        ids = encode(source, sentences, MAX_TOKENS, end=True, truncate=True)
+        # One fixed shape is compiled once; empty rows fill the last batch.
+        rows = -(-len(ids) // self.batch_size) * self.batch_size
+        padded = np.zeros((rows, MAX_TOKENS), "int32")
+        padded[: len(ids), : ids.shape[1]] = ids
+        tokens = self.decoder.predict(padded, self.batch_size, verbose=0)["tokens"]
+        kept = np.where(tokens[: len(ids)] == 3, 0, tokens[: len(ids)])
+        return [target.detokenize(row[row > 0]) for row in kept]
+
+
+class ValidationBleu(keras.callbacks.Callback):
+    """Puts the BLEU of the validation split into the logs of every epoch."""
+
+    def __init__(self, translator, source, references):
+        super().__init__()
+        self.translator, self.source, self.references = translator, source, references
+
+    def on_epoch_end(self, epoch, logs=None):
+        translations = self.translator(self.source)
+        logs["val_bleu"] = sacrebleu.corpus_bleu(translations, [self.references]).score
+
+
+def train(context, folder, tokenizers, arguments):
+    """Trains one context, or goes on with it, and returns the best epoch's model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    best, history = folder / "best.weights.h5", folder / "history.csv"
+    model = make_model(context, arguments.seed)
+    english, german = multi30k.load("train")
+    if arguments.limit:
+        english, german = english[: arguments.limit], german[: arguments.limit]
+    batches = BucketedPairs(
+        encode(tokenizers[0], english, MAX_TOKENS, truncate=True),
+        encode(tokenizers[1], german, MAX_TOKENS, truncate=True),
+        arguments.batch_size,
+        boundaries=BOUNDARIES,
+        seed=arguments.seed,
+    )
+    steps = len(batches) * arguments.epochs
+    schedule = keras.optimizers.schedules.CosineDecay(
+        1e-4, steps - steps // 20, warmup_target=2e-3, warmup_steps=steps // 20
+    )
+    model.compile(
+        keras.optimizers.Adam(schedule, global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        ),
+        jit_compile=True,
+    )
+    reached = 0.0
+    if history.exists():
+        rows = np.genfromtxt(history, delimiter=",", names=True)
+        reached = float(np.max(rows["val_bleu"])) if rows.size else 0.0
+    started = time.perf_counter()
+    model.fit(
+        batches,
+        epochs=arguments.epochs,
+        shuffle=False,  # the batches shuffle themselves, reproducibly
+        callbacks=[
+            batches.epoch_callback(),
+            ValidationBleu(Translator(model, *tokenizers), *multi30k.load("val")),
+            keras.callbacks.ModelCheckpoint(
+                str(best),
+                monitor="val_bleu",
+                mode="max",
+                save_best_only=True,
+                save_weights_only=True,
+                initial_value_threshold=reached,
+            ),
+            keras.callbacks.CSVLogger(str(history), append=True),
+            keras.callbacks.BackupAndRestore(
+                str(folder / "backup"), delete_checkpoint=False
+            ),
+        ],
+        verbose=2,
+    )
+    minutes = (time.perf_counter() - started) / 60
+    print(f"{context}: fit took {minutes:.1f} minutes in this run")
+    model.load_weights(str(best))
+    return model
+
+
+def evaluate(model, tokenizers):
+    """Translates the test split and returns translations and figures."""
+    english, german = multi30k.load("test_2016_flickr")
+    translations = Translator(model, *tokenizers)(english)
+    metric = sacrebleu.BLEU()
+    figures = {"bleu": metric.corpus_score(translations, [german]).score}
+    words = np.array([len(sentence.split()) for sentence in english])
+    groups = np.searchsorted(LENGTHS, words)
+    for group in range(len(LENGTHS) + 1):
+        rows = np.flatnonzero(groups == group)
+        score = sacrebleu.corpus_bleu(
+            [translations[row] for row in rows], [[german[row] for row in rows]]
+        )
+        figures[group_name(group)] = score.score
+    figures["signature"] = str(metric.get_signature())
+    figures["parameters"] = model.count_params()
+    return translations, figures
+
+
+def group_name(group):
+    if group == len(LENGTHS):
+        return f">{LENGTHS[-1]} words"
+    return f"<={LENGTHS[group]} words"
+
+
+def draw_alignment(model, tokenizers, sentence, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from keras_attn.plotting import attention_map
+
+    source = encode(tokenizers[0], [sentence], MAX_TOKENS)
+    answer = {k: np.asarray(v)[0] for k, v in model.decode(source).items()}
+    tokens = answer["tokens"][: answer["lengths"]]
+    labels = [
+        [tokenizer.id_to_token(int(i)) for i in ids]
+        for tokenizer, ids in zip(tokenizers, (source[0], tokens), strict=True)
+    ]
+    figure, axes = plt.subplots(figsize=(7, 7))
+    attention_map(answer["attention_scores"][: len(tokens)], *labels, ax=axes)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--contexts", nargs="+", choices=CONTEXTS, default=CONTEXTS)
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, help="train on so many pairs only")
+    parser.add_argument("--output", type=Path, default=Path("outputs/translation"))
+    arguments = parser.parse_args()
+
+    english, german = multi30k.load("train")
+    tokenizers = [train_tokenizer(text, VOCABULARY_SIZE) for text in (english, german)]
+    table = {}
+    for context in arguments.contexts:
+        folder = arguments.output / context
+        model = train(context, folder, tokenizers, arguments)
+        translations, table[context] = evaluate(model, tokenizers)
+        (folder / "test_2016.de").write_text("\n".join(translations) + "\n")
+        (folder / "test_2016.json").write_text(json.dumps(table[context], indent=1))
+        if context == "attention":
+            sentence = multi30k.load("test_2016_flickr")[0][0]
+            draw_alignment(model, tokenizers, sentence, folder / "alignment.png")
+        keras.backend.clear_session()
+
+    columns = [name for name in next(iter(table.values())) if name != "signature"]
+    print("| context | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 1) + "|")
+    for context, figures in table.items():
+        cells = [f"{figures[name]:,.1f}".removesuffix(".0") for name in columns]
+        print(f"| {context} | " + " | ".join(cells) + " |")
+    print(next(iter(table.values()))["signature"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The signatures under which a `Seq2Seq` is served: text, token ids, scores."""
+
+import tensorflow as tf
+
+
+def signatures(model, source_tokenizer=None, target_tokenizer=None):
+    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `Seq2Seq`."""
+    tokenizers = (source_tokenizer, target_tokenizer)
+    if (source_tokenizer is None) != (target_tokenizer is None):
+        raise ValueError(
+            "`source_tokenizer` and `target_tokenizer` go together: give both or "
+            f"none. Received: {tokenizers}"
+        )
+    ids = (_tokens(model), _specs(tokens=2, lengths=1))
+    text = ids
+    if source_tokenizer is not None:
+        endpoint = TextEndpoint(model, source_tokenizer, target_tokenizer)
+        text = (endpoint, {"text": tf.TensorSpec((None,), tf.string, name="text")})
+    score = (
+        _score(model),
+        _specs(source=2, source_lengths=1, target=2, target_lengths=1),
+    )
+    return {"serving_default": text, "tokens": ids, "score": score}
+
+
+def _specs(**ranks):
+    return {
+        name: tf.TensorSpec((None,) * rank, tf.int32, name=name)
+        for name, rank in ranks.items()
+    }
+
+
+def _tokens(model):
+    def tokens(inputs):
+        return _trim(model.decode(_cut(inputs["tokens"], inputs["lengths"])))
+
+    return tokens
+
+
+def _score(model):
+    def score(inputs):
+        return model.score(
+            _cut(inputs["source"], inputs["source_lengths"]),
+            _cut(inputs["target"], inputs["target_lengths"]),
+        )
+
+    return score
+
+
+def _cut(tokens, lengths):
+    """Zeros beyond the lengths: a batching server pads with whatever it likes."""
+    mask = tf.sequence_mask(lengths, tf.shape(tokens)[1])
+    return tf.where(mask, tokens, 0)
+
+
+def _trim(answer):
+    """Drops the steps that no row has written."""
+    steps = tf.reduce_max(tf.concat([answer["lengths"], [0]], axis=0))
+    return {
+        name: value[:, :steps] if name in ("tokens", "attention_scores") else value
+        for name, value in answer.items()
+    }
+
+
+class TextEndpoint(tf.Module):
+    """Text in, text out, with the alignment between the tokens of both.
+
+    The tokenizers run inside the graph, on TensorFlow Text's ops, with the ids of the
+    training.
+    """
+
+    def __init__(self, model, source_tokenizer, target_tokenizer):
+        super().__init__()
+        import tensorflow_text
+
+        self.model = model
+        self.source = tensorflow_text.SentencepieceTokenizer(source_tokenizer.proto)
+        self.target = tensorflow_text.SentencepieceTokenizer(target_tokenizer.proto)
+
+    def __call__(self, inputs):
+        ids = self.source.tokenize(inputs["text"])
+        end = tf.fill((tf.shape(inputs["text"])[0], 1), self.model.end_token_id)
+        source = tf.concat([ids, end], axis=1).to_tensor()
+        answer = _trim(self.model.decode(source))
+        tokens = answer.pop("tokens")
+        lengths = answer.pop("lengths")
+        words = tf.logical_and(tokens != 0, tokens != self.model.end_token_id)
+        return {
+            "text": self.target.detokenize(tf.ragged.boolean_mask(tokens, words)),
+            "source_tokens": _pieces(self.source, source, source != 0),
+            "target_tokens": _pieces(
+                self.target, tokens, tf.sequence_mask(lengths, tf.shape(tokens)[1])
+            ),
+            **answer,
+        }
+
+
+def _pieces(tokenizer, ids, mask):
+    return tf.where(mask, tokenizer.id_to_string(ids), "")
