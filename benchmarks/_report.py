@@ -28,13 +28,14 @@ def begin(page: Page, rounds: int) -> dict[str, Any]:
 
 def heading(report: dict[str, Any]) -> str:
     machine = report["machine"]
+    interval = "95 % intervals" if report["rounds"] >= 6 else "whole ranges"
     versions = ", ".join(f"{name} {v}" for name, v in report["versions"].items())
     return (
         f"{report['title']}\n\n"
         f"{machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_gib']:.0f} GiB, {machine['system']}; load {machine['load']} "
         f"at the start; {versions}.\n"
-        f"Medians of {report['rounds']} interleaved rounds with their 95 % intervals. "
+        f"Medians of {report['rounds']} interleaved rounds with their {interval}. "
         "A ratio is that entry's time over ours, round by round: above 1, ours is "
         "faster."
     )

@@ -21,9 +21,7 @@ def estimate_median(samples: Sequence[float]) -> Estimate:
     """
     ordered = sorted(samples)
     skipped = _skipped_on_each_side(len(ordered))
-    return Estimate(
-        statistics.median(ordered), ordered[skipped], ordered[-1 - skipped]
-    )
+    return Estimate(statistics.median(ordered), ordered[skipped], ordered[-1 - skipped])
 
 
 def estimate_ratio(samples: Sequence[float], to: Sequence[float]) -> Estimate:

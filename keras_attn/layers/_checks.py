@@ -11,10 +11,23 @@ def check_rank(name, shape, ranks, meaning):
         )
 
 
+def check_width(name, shape, width):
+    """Raises unless the last axis is as wide as the weights want it."""
+    if shape[-1] != width:
+        raise ValueError(
+            f"`{name}` must have width {width}, with which the layer was built. "
+            f"Received: {name}.shape={tuple(shape)}"
+        )
+
+
 def check_mask(name, mask, shape):
     """Raises unless `mask` is boolean and of `shape`, where both are known."""
     if mask is None:
         return
+    if not hasattr(mask, "dtype"):
+        raise ValueError(
+            f"`{name}` must be a boolean tensor. Received: {name}={mask!r}"
+        )
     dtype = keras.backend.standardize_dtype(mask.dtype)
     if dtype != "bool":
         raise ValueError(

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_axes, check_mask, check_rank
+from keras_attn.layers._checks import check_axes, check_mask, check_rank, check_width
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
 from keras_attn.ops.attentive_recurrence import attentive_recurrence
 from keras_attn.ops.memory import (
@@ -104,6 +104,7 @@ class AttentionDecoder(keras.layers.Layer):
 
     def build(self, inputs_shape, memory_shape):
         batch, input_dim = inputs_shape[0], inputs_shape[-1]
+        self._input_dim, self._memory_dim = input_dim, memory_shape[-1]
         self.attention.build((batch, 1, self.state_size[0]), memory_shape)
         if self.attend == "before":
             input_dim += memory_shape[-1]
@@ -284,6 +285,8 @@ class AttentionDecoder(keras.layers.Layer):
         check_rank("inputs", inputs.shape, (3,), "(batch, time, dim)")
         check_rank("memory", memory.shape, range(3, 10), "(batch, *memory, dim)")
         check_axes("inputs", inputs.shape, "memory", memory.shape, 1, "batch")
+        check_width("inputs", inputs.shape, self._input_dim)
+        check_width("memory", memory.shape, self._memory_dim)
         check_mask("inputs_mask", inputs_mask, inputs.shape[:2])
         check_mask("memory_mask", memory_mask, memory.shape[:-1])
 
@@ -298,7 +301,10 @@ class AttentionDecoder(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         for name in ("cell", "attention"):
-            config = {**config, name: keras.saving.deserialize_keras_object(config[name])}
+            config = {
+                **config,
+                name: keras.saving.deserialize_keras_object(config[name]),
+            }
         return cls(**config)
 
 

@@ -3,7 +3,7 @@ import math
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_axes, check_mask, check_rank
+from keras_attn.layers._checks import check_axes, check_mask, check_rank, check_width
 from keras_attn.ops.alignment import additive_scores, dot_scores
 from keras_attn.ops.memory import (
     flatten_mask,
@@ -111,7 +111,9 @@ class BahdanauAttention(keras.layers.Layer):
         if units is not None and (not isinstance(units, int) or units < 1):
             raise ValueError(f"`units` must be at least 1. Received: units={units!r}")
         if not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}")
+            raise ValueError(
+                f"`dropout` must be in [0, 1). Received: dropout={dropout}"
+            )
         self.supports_masking = True
         self.units = units
         self.alignment = alignment
@@ -148,6 +150,7 @@ class BahdanauAttention(keras.layers.Layer):
     def build(self, query_shape, value_shape, key_shape=None):
         key_shape = key_shape or value_shape
         query_dim, key_dim = query_shape[-1], key_shape[-1]
+        self._query_dim, self._key_dim = query_dim, key_dim
         if self.units is not None:
             self.query_projection.build(query_shape)
             self.key_projection.build(key_shape)
@@ -169,6 +172,7 @@ class BahdanauAttention(keras.layers.Layer):
                 f"of one width. Received: query.shape={tuple(query_shape)}, "
                 f"key.shape={tuple(key_shape)}"
             )
+        self._projected_dim = query_dim
         if self.alignment == "scaled_dot":
             self.factor = 1.0 / math.sqrt(query_dim)
 
@@ -265,11 +269,16 @@ class BahdanauAttention(keras.layers.Layer):
         return keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
 
     def _check(self, query, value, key, projected_key, query_mask, value_mask):
-        check_rank(
-            "query", query.shape, (2, 3), "(batch, dim) or (batch, time, dim)"
-        )
+        check_rank("query", query.shape, (2, 3), "(batch, dim) or (batch, time, dim)")
         check_rank("value", value.shape, range(3, 10), "(batch, *memory, dim)")
         check_axes("query", query.shape, "value", value.shape, 1, "batch")
+        check_width("query", query.shape, self._query_dim)
+        if projected_key is not None:
+            check_width("projected_key", projected_key.shape, self._projected_dim)
+        elif key is not None:
+            check_width("key", key.shape, self._key_dim)
+        else:
+            check_width("value", value.shape, self._key_dim)
         memory = value.shape[:-1]
         for name, tensor in (("key", key), ("projected_key", projected_key)):
             if tensor is not None:

@@ -1,5 +1,7 @@
 """The signatures under which a `Seq2Seq` is served: text, token ids, scores."""
 
+import hashlib
+
 import tensorflow as tf
 
 
@@ -71,11 +73,9 @@ class TextEndpoint(tf.Module):
 
     def __init__(self, model, source_tokenizer, target_tokenizer):
         super().__init__()
-        import tensorflow_text
-
         self.model = model
-        self.source = tensorflow_text.SentencepieceTokenizer(source_tokenizer.proto)
-        self.target = tensorflow_text.SentencepieceTokenizer(target_tokenizer.proto)
+        self.source = _in_graph(source_tokenizer)
+        self.target = _in_graph(target_tokenizer)
 
     def __call__(self, inputs):
         ids = self.source.tokenize(inputs["text"])
@@ -93,6 +93,14 @@ class TextEndpoint(tf.Module):
             ),
             **answer,
         }
+
+
+def _in_graph(tokenizer):
+    import tensorflow_text
+
+    # A reloaded tokenizer is found by its name alone: one name, one vocabulary.
+    name = f"sentencepiece_{hashlib.sha256(tokenizer.proto).hexdigest()[:16]}"
+    return tensorflow_text.SentencepieceTokenizer(tokenizer.proto, name=name)
 
 
 def _pieces(tokenizer, ids, mask):

@@ -1,7 +1,6 @@
 """The traced functions of an export, and the SavedModel they are written to."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,24 @@ import keras
 import tensorflow as tf
 
 from keras_attn.serving._signatures import Signature
+
+
+class _Holder(tf.Module):
+    """Leads the archive to the tables and tokenizers in what it holds.
+
+    The archive finds variables by itself; told to track a Keras layer, it would
+    write the layer's variables a second time.
+    """
+
+    def __init__(self, model: keras.Model, signatures: Sequence[Signature]):
+        super().__init__()
+        functions = [signature.function for signature in signatures]
+        owners = [getattr(function, "__self__", None) for function in functions]
+        self.held = [
+            part
+            for part in (model, *functions, *owners)
+            if isinstance(part, (tf.Module, keras.Layer))
+        ]
 
 
 def trace(
@@ -20,16 +37,11 @@ def trace(
     or a layer, or a method of one, brings the resources that it holds.
     """
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive.track(_Holder(model, signatures))
     functions = {}
     for signature in signatures:
-        function = signature.function
-        for holder in (function, getattr(function, "__self__", None)):
-            if isinstance(holder, (tf.Module, keras.Layer)) and holder is not model:
-                archive.track(holder)
-        # A partial, as tf.function asks the owner of a method for weak references.
         endpoint = archive.add_endpoint(
-            signature.name, partial(signature.answer), [signature.inputs]
+            signature.name, signature.answer, [signature.inputs]
         )
         try:
             endpoint.get_concrete_function()

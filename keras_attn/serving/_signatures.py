@@ -52,7 +52,10 @@ class Signature(NamedTuple):
             tensor = tf.convert_to_tensor(output)
             if tensor.dtype in _HALF:
                 tensor = tf.cast(tensor, tf.float32)
-            _check_tensor(f"Output {name!r} of signature {self.name!r}", tensor)
+            subject = f"Output {name!r} of signature {self.name!r}"
+            _check_dtype(subject, tensor.dtype)
+            if tensor.shape.rank is not None:  # else seen when the output is computed
+                _check_batch(subject, tensor.shape)
             checked[name] = tensor
         return checked
 
@@ -104,32 +107,36 @@ def _checked_input(signature: str, name: Any, spec: Any) -> tf.TensorSpec:
     subject = f"Input {name!r} of signature {signature!r}"
     if not isinstance(spec, tf.TensorSpec):
         raise ValueError(f"{subject} must be a tf.TensorSpec. Received: {spec!r}")
-    _check_tensor(subject, spec)
+    _check_dtype(subject, spec.dtype)
+    _check_batch(subject, spec.shape)
     return tf.TensorSpec(spec.shape, spec.dtype, name=name)
 
 
-def _check_tensor(subject: str, tensor: Any) -> None:
-    """Refuses what no request can carry or no server can batch."""
-    if tensor.dtype not in SERVABLE:
-        known = ", ".join(sorted(dtype.name for dtype in SERVABLE))
+def _check_dtype(subject: str, dtype: tf.DType) -> None:
+    if dtype not in SERVABLE:
+        known = ", ".join(sorted(servable.name for servable in SERVABLE))
         raise ValueError(
-            f"{subject} must be one of {known}. Received: dtype={tensor.dtype.name}"
+            f"{subject} must be one of {known}. Received: dtype={dtype.name}"
         )
-    # An output of unknown rank is looked at when the written model is run.
-    if tensor.shape.rank == 0 or (tensor.shape.rank and tensor.shape[0] is not None):
+
+
+def _check_batch(subject: str, shape: tf.TensorShape) -> None:
+    if not shape.rank or shape[0] is not None:
         raise ValueError(
             f"{subject} must have the batch as its first dimension, of size None. "
-            f"Received: shape={tensor.shape}"
+            f"Received: shape={shape}"
         )
 
 
 def _is_tensor_name(name: str) -> bool:
-    return bool(_TENSOR_NAME.fullmatch(name)) and not keyword.iskeyword(name)
+    # Names become parameters of a method of the loaded signature.
+    reserved = keyword.iskeyword(name) or name == "self"
+    return bool(_TENSOR_NAME.fullmatch(name)) and not reserved
 
 
 def _bad_name(role: str, signature: str, name: Any) -> str:
     return (
         f"The name of {role} of signature {signature!r} must be a letter followed by "
-        "letters, digits or any of `_ . / -`, and no word that Python reserves. "
+        "letters, digits or any of `_ . / -`, and neither `self` nor a Python keyword. "
         f"Received: {name!r}"
     )

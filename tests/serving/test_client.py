@@ -4,10 +4,12 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
 
+import keras_attn.serving
 from keras_attn.serving import (
     Client,
     DeadlineExceededError,
@@ -32,6 +34,14 @@ def test_importing_the_client_brings_no_framework():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert shown.stdout.strip() == "[]"
+
+
+def test_public_names_are_what_they_seem():
+    import_module("keras_attn.serving.export")  # must not replace the function
+    for name in keras_attn.serving.__all__:
+        assert callable(getattr(keras_attn.serving, name))
+    with pytest.raises(AttributeError, match="nope"):
+        keras_attn.serving.nope  # noqa: B018
 
 
 def test_answers_are_writeable_arrays(client):

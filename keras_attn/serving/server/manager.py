@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
+
 from keras_attn.serving.server.config import ModelConfig
 from keras_attn.serving.server.model import Model, Version
 from keras_attn.serving.server.servable import Servable
@@ -242,7 +244,7 @@ class ModelManager:
         ]
         if failed:
             raise StatusError(
-                2,
+                grpc.StatusCode.UNKNOWN,
                 f"{len(failed)} servable(s) did not become available: "
                 f"{{{''.join(failed)}}}",
             )

@@ -170,7 +170,8 @@ class Server:
             except BaseException:
                 servable.close()
                 raise
-            logger.info("Replayed %d warm-up records of %s", count, path)
+            if count:
+                logger.info("Replayed %d warm-up records of %s", count, path)
         return servable
 
 

@@ -1,0 +1,130 @@
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import harness
+from benchmarks._page import Entry, Page
+from benchmarks._statistics import estimate_median, estimate_ratio
+
+TOYS = """
+import time
+
+def sleeper(log, name, seconds):
+    def step():
+        with open(log, "a") as file:
+            file.write(name + "\\n")
+        time.sleep(seconds)
+    return step
+
+def broken(log):
+    raise OSError("no such device")
+"""
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    (tmp_path / "toys.py").write_text(TOYS)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "log"
+
+
+def toy(name, seconds=0.002, ours=False):
+    options = {"name": name, "seconds": seconds}
+    return Entry(name, f"python {name}", "toys:sleeper", options, ours)
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    [(3, 0, 2), (5, 0, 4), (6, 0, 5), (9, 1, 7), (11, 1, 9), (25, 7, 17)],
+)
+def test_the_interval_is_the_tabulated_pair_of_order_statistics(count, low, high, rng):
+    samples = rng.permutation(count).astype(float)
+    assert estimate_median(samples) == ((count - 1) / 2, low, high)
+
+
+def test_the_interval_covers_the_median_as_often_as_it_says(rng):
+    samples = rng.exponential(size=(2000, 11))
+    estimates = [estimate_median(row) for row in samples]
+    covered = [low <= np.log(2) <= high for _, low, high in estimates]
+    assert 0.95 <= np.mean(covered) <= 1.0
+
+
+def test_a_ratio_is_taken_round_by_round():
+    quiet_then_busy = [1.0, 1.0, 10.0, 10.0, 10.0, 1.0]
+    twice_as_slow = [2.0 * sample for sample in quiet_then_busy]
+    assert estimate_ratio(twice_as_slow, to=quiet_then_busy) == (2.0, 2.0, 2.0)
+
+
+def test_entries_take_turns(log):
+    entries = [toy("a"), toy("b"), toy("c")]
+    rows = harness.measure(entries, {"log": log}, rounds=7, seconds=0)
+    assert [len(row["samples_ms"]) for row in rows] == [7, 7, 7]
+    assert log.read_text().split()[-21:] == ["a", "b", "c"] * 7
+
+
+def test_a_sample_lasts_about_as_long_as_asked_and_gives_the_time_of_one_step(log):
+    (row,) = harness.measure([toy("a", 0.01)], {"log": log}, rounds=3, seconds=0.1)
+    warm_up = 1 + 3
+    steps_of_a_sample = (len(log.read_text().split()) - warm_up) / 3
+    assert 1 < steps_of_a_sample <= 10
+    assert min(row["samples_ms"]) >= 10
+
+
+def test_a_failure_in_a_worker_comes_with_its_traceback(log):
+    entry = Entry("broken", "python", "toys:broken")
+    with pytest.raises(RuntimeError, match="no such device"):
+        harness.measure([entry], {"log": log}, rounds=1, seconds=0)
+
+
+def test_a_page_prints_a_table_and_keeps_its_samples(log, tmp_path, capsys):
+    page = Page(
+        name="toys",
+        title="Sleeping.",
+        entries=[toy("quick", 0.001, ours=True), toy("slow", 0.02)],
+        cases={"one case": {"log": str(log)}},
+        small={"log": str(log)},
+    )
+    output = tmp_path / "results" / "toys.json"
+    arguments = ["--rounds", "6", "--seconds", "0", "--output", str(output)]
+    assert harness.main(page, arguments) == 0
+
+    printed = capsys.readouterr().out
+    head = "| one case | ms a step | / quick | first step, s |"
+    assert head in printed.splitlines()
+    report = json.loads(output.read_text())
+    assert set(report) >= {"page", "date", "machine", "versions", "rounds", "cases"}
+    assert report["machine"]["cores"] >= 1
+    assert "keras" in report["versions"]
+    quick, slow = report["cases"]["one case"]["entries"]
+    assert (quick["name"], quick["ours"], slow["ours"]) == ("quick", True, False)
+    assert len(quick["samples_ms"]) == len(slow["samples_ms"]) == 6
+    assert min(slow["samples_ms"]) >= 20 > min(quick["samples_ms"])
+
+
+def test_a_page_without_a_fitting_entry_says_what_there_is(capsys):
+    page = Page("toys", "Sleeping.", [toy("quick"), toy("slow")], {}, {})
+    assert harness.main(page, ["--only", "fast"]) == 2
+    assert "quick, slow" in capsys.readouterr().out
+
+
+def test_the_keras_peer_of_the_decoder_computes_what_ours_computes(rng):
+    import keras
+
+    import keras_attn
+    from benchmarks._keras_decoders import RecurrentDecoder
+
+    inputs = rng.normal(size=(2, 3, 4)).astype("float32")
+    memory = rng.normal(size=(2, 5, 6)).astype("float32")
+    peer = RecurrentDecoder(8, unroll=False)
+    expected = peer(inputs, memory)
+    ours = keras_attn.AttentionDecoder(
+        keras.layers.GRUCell(8), keras_attn.BahdanauAttention(8)
+    )
+    ours.build(inputs.shape, memory.shape)
+    ours.cell.set_weights(peer.cell.gru.get_weights())
+    ours.attention.query_projection.set_weights(peer.cell.query.get_weights())
+    ours.attention.key_projection.set_weights(peer.keys.get_weights())
+    ours.attention.scale.assign(peer.cell.scale)
+    assert ours.count_params() == peer.count_params()
+    np.testing.assert_allclose(ours(inputs, memory), expected, atol=1e-5)
