@@ -17,8 +17,8 @@ from keras_attn.data import dates, encode, train_tokenizer
 
 ISO_LENGTH = len("1997-05-03") + 1  # and the end token
 MONTH_DIGITS = slice(5, 7)
-MAX_SOURCE = 56
-BATCH = 256
+MAX_SOURCE = 72  # the longest date of all languages has 66 characters
+BATCH_SIZE = 128
 QUESTIONS = (
     "Saturday, May 3, 1997",
     "3 mai 1997",
@@ -39,9 +39,15 @@ class Reader(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the main job; returns the exit code."""
-    parsed = _parser().parse_args(arguments)
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
     begun = time.perf_counter()
-    languages = choose_languages(parsed.languages)
+    try:
+        languages = choose_languages(parsed.languages)
+    except ValueError as error:
+        parser.error(str(error))
+    if parsed.samples < BATCH_SIZE:
+        parser.error(f"--samples must be at least {BATCH_SIZE}: {parsed.samples}")
     print(f"Dates in {len(languages)} languages: {', '.join(languages)}", flush=True)
 
     reader = train(languages, parsed.samples, parsed.epochs, parsed.seed)
@@ -81,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how many languages to read (default: %(default)s)",
     )
     parser.add_argument(
-        "--samples", type=int, default=160_000, help="dates to train on"
+        "--samples", type=int, default=64_000, help="dates to train on"
     )
     parser.add_argument("--epochs", type=int, default=2, help="passes over them")
     parser.add_argument(
@@ -133,8 +139,7 @@ def train(
         max_length=ISO_LENGTH,
         name="dates",
     )
-    batch_size = 128
-    steps = samples // batch_size * epochs
+    steps = samples // BATCH_SIZE * epochs
     model.compile(
         keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(4e-3, steps), global_clipnorm=1.0
@@ -144,11 +149,11 @@ def train(
     )
     shifted = np.full_like(labels, model.start_token_id)
     shifted[:, 1:] = labels[:, :-1]
-    whole = samples // batch_size * batch_size  # one shape, one compilation
+    whole = samples // BATCH_SIZE * BATCH_SIZE  # one shape, one compilation
     model.fit(
         {"source": source[:whole], "target": shifted[:whole]},
         labels[:whole],
-        batch_size=batch_size,
+        batch_size=BATCH_SIZE,
         epochs=epochs,
         callbacks=list(callbacks),
     )
@@ -225,9 +230,9 @@ def _read(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which dates are read right, and the attention scores."""
     ids = encode(reader.source_tokenizer, written.text, MAX_SOURCE)
-    source = np.zeros((-(-len(ids) // BATCH) * BATCH, MAX_SOURCE), "int32")
+    source = np.zeros((-(-len(ids) // BATCH_SIZE) * BATCH_SIZE, MAX_SOURCE), "int32")
     source[: len(ids), : ids.shape[1]] = ids  # one shape, one compilation
-    answer = decoder.predict(source, batch_size=BATCH, verbose=0)
+    answer = decoder.predict(source, batch_size=BATCH_SIZE, verbose=0)
     labels = encode(reader.target_tokenizer, written.iso, ISO_LENGTH)
     right = (answer["tokens"][: len(ids)] == labels).all(axis=1)
     return right, answer["attention_scores"][: len(ids)]
