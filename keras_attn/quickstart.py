@@ -24,7 +24,7 @@ QUESTIONS = (
     "3 mai 1997",
     "3. Mai 1997",
     "Σάββατο 3 Μαΐου 1997",
-    "суббота, 3 мая 1997 г.",
+    "суббота, 3 мая 1997 г.",  # noqa: RUF001 - Russian
     "1997年5月3日",
 )
 
@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answer = serve_and_ask(version.parent, QUESTIONS)
     picture = draw(answer, parsed.output / "alignment.png")
     print(f"Where each digit looked: {picture}")
-    print(f"The whole job took {time.perf_counter() - begun:.0f} s. Serve it again with")
+    print(
+        f"The whole job took {time.perf_counter() - begun:.0f} s. Serve it again with"
+    )
     print(f"  keras-attn serve --model_name=dates --model_base_path={version.parent}")
     print('  keras-attn ask --model dates "3 mai 1997"')
     return 0
@@ -86,9 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="how many languages to read (default: %(default)s)",
     )
-    parser.add_argument(
-        "--samples", type=int, default=64_000, help="dates to train on"
-    )
+    parser.add_argument("--samples", type=int, default=64_000, help="dates to train on")
     parser.add_argument("--epochs", type=int, default=2, help="passes over them")
     parser.add_argument(
         "--output", type=Path, default=Path("."), help="folder for model and picture"
@@ -196,9 +196,13 @@ def _by_readings(
     """Divides a sample into the strings with one reading and those with several."""
     several = np.array([dates.is_ambiguous(text, languages) for text in written.text])
 
-    def rows(chosen):
-        lists = [[value[i] for i in np.flatnonzero(chosen)] for value in written[:4]]
-        return dates.DateSample(*lists, written.spans[chosen])
+    def rows(chosen: np.ndarray) -> dates.DateSample:
+        kept = np.flatnonzero(chosen)
+        lists = {
+            name: [getattr(written, name)[i] for i in kept]
+            for name in ("text", "iso", "locale", "style")
+        }
+        return dates.DateSample(**lists, spans=written.spans[kept])
 
     return rows(~several), rows(several)
 
@@ -278,11 +282,11 @@ def draw(answer: dict[str, np.ndarray], path: Path) -> Path:
     matplotlib.use("Agg")
     from keras_attn.plotting import attention_map
 
-    labels = [
+    source, target = (
         [str(piece).replace("▁", " ") for piece in answer[name][0]]
         for name in ("source_tokens", "target_tokens")
-    ]
-    axes = attention_map(answer["attention_scores"][0], *labels)
+    )
+    axes = attention_map(answer["attention_scores"][0], source, target)
     path.parent.mkdir(parents=True, exist_ok=True)
     axes.figure.savefig(path, dpi=120, bbox_inches="tight")
     return path

@@ -22,8 +22,8 @@ is_recent() {
 find_python() {
     local candidate
     if [ -n "${PYTHON:-}" ]; then
-        is_recent "$PYTHON" || fail "Python 3.11 or newer is needed. PYTHON=$PYTHON" \
-            "is $("$PYTHON" --version 2>&1 || true)"
+        is_recent "$PYTHON" ||
+            fail "Python 3.11 or newer is needed. PYTHON=$PYTHON is older or does not run."
         printf '%s\n' "$PYTHON"
         return
     fi

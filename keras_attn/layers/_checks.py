@@ -52,5 +52,5 @@ def check_axes(first_name, first, second_name, second, count, what):
 
 def _compatible(first, second):
     return len(first) == len(second) and all(
-        a is None or b is None or a == b for a, b in zip(first, second)
+        a is None or b is None or a == b for a, b in zip(first, second, strict=True)
     )

@@ -318,4 +318,7 @@ def _hold(new, old, valid):
     """The new states where the step is valid, the old ones elsewhere."""
     if not valid:
         return tuple(new)
-    return tuple(ops.where(valid[0], after, before) for after, before in zip(new, old))
+    return tuple(
+        ops.where(valid[0], after, before)
+        for after, before in zip(new, old, strict=True)
+    )

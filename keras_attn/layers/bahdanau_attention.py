@@ -151,7 +151,7 @@ class BahdanauAttention(keras.layers.Layer):
         key_shape = key_shape or value_shape
         query_dim, key_dim = query_shape[-1], key_shape[-1]
         self._query_dim, self._key_dim = query_dim, key_dim
-        if self.units is not None:
+        if self.query_projection is not None and self.key_projection is not None:
             self.query_projection.build(query_shape)
             self.key_projection.build(key_shape)
             query_dim = key_dim = self.units

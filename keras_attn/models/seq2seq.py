@@ -144,7 +144,9 @@ class Seq2Seq(keras.Model):
         embedded = drop("source")(source_embedding(source))
         memory, *last = encoder(embedded, mask=source_mask)
         summaries = [ops.concatenate(pair, axis=-1) for pair in _pair_directions(last)]
-        states = [bridge(summary) for bridge, summary in zip(bridges, summaries)]
+        states = [
+            bridge(summary) for bridge, summary in zip(bridges, summaries, strict=True)
+        ]
         embedded = drop("target")(target_embedding(target))
         repeated = []
         if context == "repeated_state":
@@ -164,7 +166,10 @@ class Seq2Seq(keras.Model):
         inputs = {"source": source, "target": target}
         super().__init__(inputs, logits(read), **kwargs)
 
-        self.source_embedding, self.target_embedding = source_embedding, target_embedding
+        self.source_embedding, self.target_embedding = (
+            source_embedding,
+            target_embedding,
+        )
         self.encoder, self.bridges, self.decoder = encoder, bridges, decoder
         self.readout, self.logits = readout, logits
         self.source_vocabulary_size = source_vocabulary_size
@@ -191,7 +196,9 @@ class Seq2Seq(keras.Model):
         mask = ops.not_equal(source, 0)
         memory, *last = self.encoder(self.source_embedding(source), mask=mask)
         summaries = [ops.concatenate(pair, axis=-1) for pair in _pair_directions(last)]
-        states = [bridge(each) for bridge, each in zip(self.bridges, summaries)]
+        states = [
+            bridge(each) for bridge, each in zip(self.bridges, summaries, strict=True)
+        ]
         return memory, mask, summaries[0], states
 
     def decode(self, source, max_length=None):
@@ -356,4 +363,4 @@ class GreedyDecoder(keras.Model):
 def _pair_directions(states):
     """States as `Bidirectional` returns them -> one (forward, backward) for each."""
     half = len(states) // 2
-    return list(zip(states[:half], states[half:]))
+    return list(zip(states[:half], states[half:], strict=True))

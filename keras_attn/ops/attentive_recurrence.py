@@ -130,7 +130,8 @@ class _Steps:
             gates = xs[0] + ops.matmul(context, context_kernel)
             new = self.cell(gates, products[:, width:], states)
             new = tuple(
-                ops.where(xs[1], after, before) for after, before in zip(new, states)
+                ops.where(xs[1], after, before)
+                for after, before in zip(new, states, strict=True)
             )
             return new, (new, context, weights, products, gates)
 
@@ -149,9 +150,12 @@ class _Steps:
         width = key.shape[-1]
         previous = tuple(
             ops.concatenate([first[None], later[:-1]])
-            for first, later in zip(states, history)
+            for first, later in zip(states, history, strict=True)
         )
-        kernel_t, context_kernel_t = ops.transpose(kernel), ops.transpose(context_kernel)
+        kernel_t, context_kernel_t = (
+            ops.transpose(kernel),
+            ops.transpose(context_kernel),
+        )
 
         def body(carry, xs):
             later, key_total, scale_total = carry
@@ -175,7 +179,7 @@ class _Steps:
                 query = query * scale
             product_gradient = ops.concatenate([query, recurrent], axis=-1)
             from_products = ops.matmul(product_gradient, kernel_t)
-            first, *others = (d + k for d, k in zip(direct, kept))
+            first, *others = (d + k for d, k in zip(direct, kept, strict=True))
             carry = (
                 (first + from_products, *others),
                 key_total + key_gradient,
@@ -190,9 +194,7 @@ class _Steps:
             xs.append(keep)
             used = weights * keep
         init = (tuple(gradients[3:]), ops.zeros_like(key), ops.zeros_like(key[:, 0]))
-        (first, key_gradient, scale_rows), emitted = scan(
-            body, init, xs, reverse=True
-        )
+        (first, key_gradient, scale_rows), emitted = scan(body, init, xs, reverse=True)
         gate_gradient, product_gradient, context_gradient = emitted
         return (
             gate_gradient,

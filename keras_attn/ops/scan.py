@@ -73,7 +73,10 @@ def _graph_scan(tf, body, init, xs, reverse):
     def loop(count, carry, outputs):
         step = steps - 1 - count if reverse else count
         carry, y = body(carry, tree.map_structure(lambda x: x.read(step), inputs))
-        written = [a.write(step, leaf) for a, leaf in zip(outputs, tree.flatten(y))]
+        written = [
+            a.write(step, leaf)
+            for a, leaf in zip(outputs, tree.flatten(y), strict=True)
+        ]
         return count + 1, carry, written
 
     _, carry, outputs = tf.while_loop(

@@ -8,6 +8,12 @@ Keras are imported with the first use of `export` or `Server`.
 import importlib
 import sys
 import types
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_attn.serving.client import Client as Client
+    from keras_attn.serving.export import export as export
+    from keras_attn.serving.server import Server as Server
 
 _HOMES = {
     "Client": "client",
