@@ -74,7 +74,9 @@ def _jax(function, variables):
 
     def loss(sources):
         tensors, values = sources
-        with keras.StatelessScope(state_mapping=list(zip(variables, values))):
+        with keras.StatelessScope(
+            state_mapping=list(zip(variables, values, strict=True))
+        ):
             return function(*tensors)
 
     def run(*tensors):

@@ -56,16 +56,25 @@ def attentive_recurrence(
     Reference:
         Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473, equations 4 to 6.
     """
-    steps = _Steps(cell, factor, scale is not None, keep is not None)
-    tensors = [_time_major(inputs), memory, key, state_kernel, state_bias]
-    tensors += [context_kernel, _mask_of(inputs, inputs_mask), memory_mask]
+    if inputs_mask is None:
+        inputs_mask = ops.ones_like(inputs[..., 0], dtype="bool")
     if memory_mask is None:
-        tensors[-1] = ops.ones_like(memory[..., 0], dtype="bool")
-    tensors += [*states, *([] if scale is None else [scale])]
+        memory_mask = ops.ones_like(memory[..., 0], dtype="bool")
+    optional = [] if scale is None else [scale]
     if keep is not None:
-        tensors.append(_time_major(keep))
+        optional.append(_time_major(keep))
+    steps = _Steps(cell, factor, scale is not None, keep is not None)
     outputs, contexts, weights, *last = custom_gradient(steps.forward, steps.backward)(
-        *tensors
+        _time_major(inputs),
+        memory,
+        key,
+        state_kernel,
+        state_bias,
+        context_kernel,
+        ops.transpose(inputs_mask)[..., None],
+        memory_mask,
+        *states,
+        *optional,
     )
     return (
         _time_major(outputs),
@@ -79,13 +88,6 @@ def _time_major(x):
     return ops.transpose(x, (1, 0, 2))
 
 
-def _mask_of(inputs, mask):
-    """Step mask `(t, b, 1)`."""
-    if mask is None:
-        return ops.ones_like(_time_major(inputs)[..., :1], dtype="bool")
-    return ops.transpose(mask)[..., None]
-
-
 class _Steps:
     """Forward and backward pass for one choice of cell, alignment and dropout."""
 
@@ -95,11 +97,12 @@ class _Steps:
         self.factor, self.additive, self.dropout = factor, additive, dropout
 
     def unpack(self, tensors):
-        fixed, rest = tensors[:8], list(tensors[8:])
+        """States, scale and keep: what comes after the eight that are always there."""
+        rest = list(tensors[8:])
         states = tuple(rest.pop(0) for _ in range(self.size))
         scale = rest.pop(0) if self.additive else None
         keep = rest.pop(0) if self.dropout else None
-        return (*fixed, states, scale, keep)
+        return states, scale, keep
 
     def score(self, query, key, scale):
         if self.additive:
@@ -118,7 +121,7 @@ class _Steps:
 
     def forward(self, *tensors):
         inputs, memory, key, kernel, bias, context_kernel, valid, mask = tensors[:8]
-        *_, states, scale, keep = self.unpack(tensors)
+        states, scale, keep = self.unpack(tensors)
         width = key.shape[-1]
 
         def body(states, xs):
@@ -146,7 +149,7 @@ class _Steps:
             residuals[-self.size - 4 :],
         )
         _, memory, key, kernel, _, context_kernel, valid, _ = tensors[:8]
-        *_, states, scale, keep = self.unpack(tensors)
+        states, scale, keep = self.unpack(tensors)
         width = key.shape[-1]
         previous = tuple(
             ops.concatenate([first[None], later[:-1]])

@@ -27,6 +27,8 @@ def scan(body, init, xs, reverse=False):
         import jax
 
         return jax.lax.scan(body, init, xs, reverse=reverse)
+    if tree.flatten(xs)[0].shape[0] == 0:  # XLA cannot read from an empty array
+        return _no_steps(body, init, xs)
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -35,14 +37,16 @@ def scan(body, init, xs, reverse=False):
     return _python_scan(body, init, xs, reverse)
 
 
+def _no_steps(body, init, xs):
+    first = tree.map_structure(lambda x: ops.zeros(ops.shape(x)[1:], x.dtype), xs)
+    emitted = body(init, first)[1]
+    return init, tree.map_structure(
+        lambda y: ops.zeros((0, *ops.shape(y)), y.dtype), emitted
+    )
+
+
 def _python_scan(body, init, xs, reverse):
     steps = tree.flatten(xs)[0].shape[0]
-    if steps == 0:
-        first = tree.map_structure(lambda x: ops.zeros(x.shape[1:], x.dtype), xs)
-        emitted = body(init, first)[1]
-        return init, tree.map_structure(
-            lambda y: ops.zeros((0, *y.shape), y.dtype), emitted
-        )
     carry, ys = init, []
     order = range(steps)
     for step in reversed(order) if reverse else order:

@@ -43,7 +43,7 @@ def test_steps_like_the_cell_of_keras(name, rng):
     )
     _, expected = cell(x, states)
     assert len(new) == count
-    for ours, theirs in zip(new, expected):
+    for ours, theirs in zip(new, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 

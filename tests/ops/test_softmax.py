@@ -11,7 +11,9 @@ MASK = np.array([[True] * 4, [True, False, True, False], [False] * 4])
 def reference(scores, mask):
     """The softmax of the kept entries, in float64, one row at a time."""
     weights = np.zeros(scores.shape)
-    for row, scores_row, kept in zip(weights, scores.astype("float64"), mask):
+    for row, scores_row, kept in zip(
+        weights, scores.astype("float64"), mask, strict=True
+    ):
         if kept.any():
             powers = np.exp(scores_row[kept] - scores_row[kept].max())
             row[kept] = powers / powers.sum()
