@@ -49,7 +49,9 @@ def weighted_sum(outputs):
     for output in keras.tree.flatten(outputs):
         size = int(np.prod(output.shape))
         factors = np.cos(np.arange(size, dtype="float32")).reshape(output.shape)
-        total = total + ops.sum(ops.cast(output, "float32") * factors)
+        total = total + ops.sum(
+            ops.cast(output, "float32") * ops.convert_to_tensor(factors)
+        )
     return total
 
 
@@ -93,7 +95,8 @@ def _torch(function, variables):
     def run(*tensors):
         tensors = [tensor.detach().requires_grad_() for tensor in tensors]
         sources = [*tensors, *(variable.value for variable in variables)]
-        value = function(*tensors)
+        with torch.enable_grad():
+            value = function(*tensors)
         return value, torch.autograd.grad(
             value, sources, allow_unused=True, materialize_grads=True
         )

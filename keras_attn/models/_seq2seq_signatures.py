@@ -16,6 +16,7 @@ def signatures(model, source_tokenizer=None, target_tokenizer=None):
     ids = (_tokens(model), _specs(tokens=2, lengths=1))
     text = ids
     if source_tokenizer is not None:
+        _check_vocabularies(model, source_tokenizer, target_tokenizer)
         endpoint = TextEndpoint(model, source_tokenizer, target_tokenizer)
         text = (endpoint, {"text": tf.TensorSpec((None,), tf.string, name="text")})
     score = (
@@ -23,6 +24,22 @@ def signatures(model, source_tokenizer=None, target_tokenizer=None):
         _specs(source=2, source_lengths=1, target=2, target_lengths=1),
     )
     return {"serving_default": text, "tokens": ids, "score": score}
+
+
+def _check_vocabularies(model, source_tokenizer, target_tokenizer):
+    """An id without an embedding or without a piece would fail a request."""
+    read, written = model.source_vocabulary_size, model.target_vocabulary_size
+    sizes = [each.vocabulary_size() for each in (source_tokenizer, target_tokenizer)]
+    if sizes[0] > read:
+        raise ValueError(
+            f"`source_tokenizer` must have at most {read} ids, as many as the model "
+            f"reads. Received: source_tokenizer with vocabulary_size={sizes[0]}"
+        )
+    if sizes[1] < written:
+        raise ValueError(
+            f"`target_tokenizer` must have at least {written} ids, as many as the "
+            f"model writes. Received: target_tokenizer with vocabulary_size={sizes[1]}"
+        )
 
 
 def _specs(**ranks):

@@ -2,6 +2,7 @@ import keras
 from keras import layers, ops
 
 from keras_attn.decoding.greedy import greedy_search
+from keras_attn.layers._repeat_like import RepeatLike
 from keras_attn.layers.attention_decoder import AttentionDecoder
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
 
@@ -150,7 +151,7 @@ class Seq2Seq(keras.Model):
         embedded = drop("target")(target_embedding(target))
         repeated = []
         if context == "repeated_state":
-            repeated = [ops.zeros_like(embedded[..., :1]) + summaries[0][:, None]]
+            repeated = [RepeatLike(dtype=policy, name="repeat")(embedded, summaries[0])]
         if context == "attention":
             outputs = decoder(
                 embedded,

@@ -384,6 +384,8 @@ def test_symbolic_shapes_with_free_axes():
     assert len(weights.shape) == 4
 
 
+# Keras says so of every layer that is not itself quantized, its Input included.
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`:UserWarning")
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 def test_a_model_quantizes_and_still_answers(batch, alignment):
     query, value, *_ = batch

@@ -65,8 +65,9 @@ def test_automatic_gradients_flow_through(sequence, reverse, mode):
     factors = np.cos(np.arange(15, dtype="float32")).reshape(5, 3)
 
     def loss(rows):
-        (total, _), emitted = run(rows, sequence[1], reverse)
-        return ops.sum(total) + ops.sum(emitted["squares"] * factors)
+        signs, scales = (ops.convert_to_tensor(x) for x in (sequence[1], factors))
+        (total, _), emitted = run(rows, signs, reverse)
+        return ops.sum(total) + ops.sum(emitted["squares"] * scales)
 
     def expected(rows):
         total, squares, _ = loop(rows, sequence[1], reverse)

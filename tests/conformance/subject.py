@@ -1,0 +1,77 @@
+"""A case of the table at work: its batch, its layer, a model around it."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+BATCH = 3
+
+
+class Subject:
+    """One case of the table, with the batch it is tried on."""
+
+    def __init__(self, case, rng):
+        self.case = case
+        self.is_model = case.vocabularies is not None
+        self.inputs, self.masks = {}, {}
+        for name, shape in case.inputs.items():
+            if self.is_model:
+                kept = np.arange(shape[0]) < np.array([[shape[0]], [2], [1]])
+                ids = rng.integers(1, case.vocabularies[name], (BATCH, *shape))
+                self.inputs[name] = np.where(kept, ids, 0).astype("int32")
+            else:
+                self.inputs[name] = rng.normal(size=(BATCH, *shape)).astype("float32")
+        for name in case.masks:
+            slots = case.inputs[name][:-1]
+            # The first row keeps all, the second two slots, the last one none.
+            lengths = np.array([[math.prod(slots)], [2], [0]])
+            kept = np.arange(math.prod(slots)) < lengths
+            self.masks[f"{name}_mask"] = kept.reshape(BATCH, *slots)
+
+    def make(self, **kwargs):
+        """The layer, built, so that it can be called and has its weights."""
+        layer = self.case.make(**kwargs)
+        if not self.is_model:
+            layer.build(*(value.shape for value in self.inputs.values()))
+        return layer
+
+    def model(self, **kwargs):
+        """A functional model around the layer; its masks are inputs of their own."""
+        layer = self.make(**kwargs)
+        if self.is_model:
+            return layer
+        inputs = {
+            name: keras.Input(value.shape[1:], dtype=value.dtype.name, name=name)
+            for name, value in self.arguments.items()
+        }
+        return keras.Model(inputs, layer(**inputs))
+
+    @property
+    def arguments(self):
+        return {**self.inputs, **self.masks}
+
+    def call(self, layer, inputs=None, **flags):
+        """Calls a layer or a model with tensors of the batch."""
+        arguments = {**self.arguments, **(inputs or {})}
+        tensors = {name: ops.convert_to_tensor(x) for name, x in arguments.items()}
+        return layer(tensors) if self.is_model else layer(**tensors, **flags)
+
+
+def to_numpy(answer):
+    """The outputs in order, as float32 or integers."""
+    leaves = [ops.convert_to_tensor(x) for x in keras.tree.flatten(answer)]
+    return [
+        ops.convert_to_numpy(ops.cast(x, "float32") if "float" in ops.dtype(x) else x)
+        for x in leaves
+    ]
+
+
+def assert_same(found, expected):
+    """Equal up to 1e-5 of the largest number, or of one."""
+    found, expected = to_numpy(found), to_numpy(expected)
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        bound = 1e-5 * max(1.0, np.abs(theirs).max(initial=0.0))
+        np.testing.assert_allclose(ours, theirs, atol=bound, rtol=0)

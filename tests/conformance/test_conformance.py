@@ -1,0 +1,246 @@
+"""What every layer and model promises, on every backend."""
+
+import inspect
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.conformance.cases import CASES, SCORES
+from tests.conformance.subject import Subject, assert_same, to_numpy
+from tests.gradients import BACKEND, MODES, gradients, in_mode, weighted_sum
+
+needs_xla = pytest.mark.skipif(BACKEND == "torch", reason="torch compiles without XLA")
+needs_masks = [name for name, case in CASES.items() if case.masks]
+
+
+@pytest.fixture(params=CASES)
+def subject(request, rng):
+    return Subject(CASES[request.param], rng)
+
+
+@pytest.fixture(params=needs_masks)
+def masked(request, rng):
+    return Subject(CASES[request.param], rng)
+
+
+def test_the_config_makes_a_twin(subject):
+    layer = subject.make(name="a", dtype="mixed_bfloat16")
+    config = layer.get_config()
+    twin = type(layer).from_config(config)
+    assert twin.get_config() == config
+    parameters = set(inspect.signature(type(layer)).parameters) - {"kwargs"}
+    assert parameters | {"name", "trainable", "dtype"} <= set(config)
+    if not subject.is_model:
+        twin.build(*(value.shape for value in subject.inputs.values()))
+    shapes = [(w.shape, w.dtype) for w in layer.weights]
+    assert [(w.shape, w.dtype) for w in twin.weights] == shapes
+
+
+def test_every_argument_is_in_the_config(subject):
+    """A non-default value of each scalar argument survives the round trip."""
+    config = subject.make().get_config()
+    for name, value in config.items():
+        if name in ("name", "dtype", "start_token_id", "end_token_id"):
+            continue
+        if isinstance(value, bool):
+            changed = not value
+        elif isinstance(value, int):
+            changed = value + 1
+        elif isinstance(value, float):
+            changed = value + 0.25
+        else:
+            continue
+        layer = subject.case.make()
+        twin = type(layer).from_config({**config, name: changed})
+        assert getattr(twin, name) == changed
+        assert twin.get_config()[name] == changed
+
+
+def test_a_keras_file_holds_it(subject, tmp_path):
+    model = subject.model()
+    expected = subject.call(model) if subject.is_model else model(subject.arguments)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert_same(loaded(subject.arguments), expected)
+
+
+def test_the_symbolic_shape_is_the_real_one(subject):
+    flags = subject.case.flags
+    layer = subject.make()
+    for values in itertools.product([False, True], repeat=len(flags)):
+        chosen = dict(zip(flags, values, strict=True))
+        symbols = {
+            name: keras.Input(value.shape[1:], dtype=value.dtype.name)
+            for name, value in subject.arguments.items()
+        }
+        symbolic = layer(symbols) if subject.is_model else layer(**symbols, **chosen)
+        real = subject.call(layer, **chosen)
+        keras.tree.assert_same_structure(symbolic, real)
+        symbolic, real = keras.tree.flatten(symbolic), keras.tree.flatten(real)
+        assert len(real) >= 1 + sum(values)
+        for symbol, tensor in zip(symbolic, real, strict=True):
+            assert symbol.shape[0] is None
+            if not subject.is_model:  # a model leaves its time axes open
+                assert symbol.shape[1:] == tuple(tensor.shape)[1:]
+            assert len(symbol.shape) == len(tensor.shape)
+            assert symbol.dtype == ops.dtype(tensor)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_a_compiled_call_answers_alike(subject, mode):
+    layer = subject.make()
+    flags = dict.fromkeys(subject.case.flags, True)
+
+    def call(*tensors):
+        arguments = dict(zip(subject.arguments, tensors, strict=True))
+        return layer(arguments) if subject.is_model else layer(**arguments, **flags)
+
+    tensors = [ops.convert_to_tensor(x) for x in subject.arguments.values()]
+    assert_same(in_mode(call, mode)(*tensors), call(*tensors))
+
+
+@needs_xla
+def test_a_jitted_step_moves_every_weight(subject, rng):
+    """The same step without XLA moves them to the same place."""
+    ends = []
+    for jit_compile in (True, False):
+        keras.utils.set_random_seed(1)
+        model = subject.model()
+        starts = [ops.convert_to_numpy(w) for w in model.trainable_weights]
+        model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=jit_compile)
+        assert model.jit_compile == jit_compile
+        answer = model.predict(subject.arguments, verbose=0)
+        assert_same(answer, model(subject.arguments))
+        labels = np.cos(np.arange(answer.size, dtype="float32")).reshape(answer.shape)
+        loss = model.train_on_batch(subject.arguments, labels)
+        assert np.isfinite(loss)
+        ends.append([ops.convert_to_numpy(w) for w in model.trainable_weights])
+        assert starts
+        moved = {
+            weight.path: np.abs(end - start).max() > 0
+            for weight, start, end in zip(
+                model.trainable_weights, starts, ends[-1], strict=True
+            )
+        }
+        assert all(moved.values()), moved
+    assert_same(*ends)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the jitted step covers the others")
+def test_a_step_moves_every_weight(subject):
+    model = subject.model()
+    starts = [ops.convert_to_numpy(w).copy() for w in model.trainable_weights]
+    model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=False)
+    answer = model.predict(subject.arguments, verbose=0)
+    labels = np.cos(np.arange(answer.size, dtype="float32")).reshape(answer.shape)
+    model.train_on_batch(subject.arguments, labels)
+    for weight, start in zip(model.trainable_weights, starts, strict=True):
+        assert np.abs(ops.convert_to_numpy(weight) - start).max() > 0, weight.path
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(subject, policy):
+    layer = subject.make(dtype=policy)
+    flags = dict.fromkeys(subject.case.flags, True)
+    answer = keras.tree.flatten(subject.call(layer, **flags))
+    dtype = keras.dtype_policies.get(policy).compute_dtype
+    assert {ops.dtype(tensor) for tensor in answer} == {dtype}
+    assert {weight.dtype for weight in layer.trainable_weights} == {"float32"}
+    full = subject.make()
+    full.set_weights(layer.get_weights())
+    expected = to_numpy(subject.call(full, **flags))
+    for half, single in zip(to_numpy(answer), expected, strict=True):
+        np.testing.assert_allclose(half, single, atol=0.05)
+
+
+def answers(layer, subject, inputs):
+    """Values and gradients, of the inputs and of the weights."""
+    flags = dict.fromkeys(subject.case.flags, True)
+
+    def loss(*tensors):
+        named = dict(zip(inputs, tensors, strict=True))
+        return weighted_sum(subject.call(layer, named, **flags))
+
+    slopes = gradients(loss, list(inputs.values()), layer.trainable_variables)
+    return to_numpy(subject.call(layer, inputs, **flags)), slopes
+
+
+@pytest.mark.parametrize("filler", [1e30, np.inf, np.nan])
+def test_padding_never_matters(masked, filler):
+    layer = masked.make()
+    filled = {}
+    for name, value in masked.inputs.items():
+        kept = masked.masks.get(f"{name}_mask", np.ones(value.shape[:-1], "bool"))
+        filled[name] = np.where(kept[..., None], value, filler).astype("float32")
+    expected, expected_slopes = answers(layer, masked, masked.inputs)
+    found, found_slopes = answers(layer, masked, filled)
+    assert all(np.isfinite(value).all() for value in [*expected, *expected_slopes])
+    assert_same(found, expected)
+    assert_same(found_slopes, expected_slopes)
+    for (name, value), slope in zip(masked.inputs.items(), found_slopes, strict=False):
+        kept = masked.masks.get(f"{name}_mask", np.ones(value.shape[:-1], "bool"))
+        np.testing.assert_array_equal(slope[~kept], 0.0)
+
+
+def test_masked_slots_get_no_weight(masked):
+    """The last row has no memory at all."""
+    flags = {SCORES: True}
+    scores = to_numpy(masked.call(masked.make(), **flags))[1]
+    kept = masked.masks[f"{masked.case.masks[-1]}_mask"]
+    first = len(scores.shape) - len(kept.shape)  # the query's steps, if there are any
+    hidden = np.broadcast_to(
+        ~np.expand_dims(kept, tuple(range(1, 1 + first))), scores.shape
+    )
+    np.testing.assert_array_equal(scores[hidden], 0.0)
+    assert (scores[0] > 0).all()
+    np.testing.assert_array_equal(scores[-1], np.zeros(scores.shape[1:]))
+
+
+def test_a_mask_makes_a_difference(masked):
+    for name, mask in masked.masks.items():
+        layer = masked.make()
+        everything = masked.call(layer, {name: np.ones_like(mask)})
+        some = masked.call(layer)
+        difference = np.abs(to_numpy(some)[0] - to_numpy(everything)[0]).max(initial=0)
+        assert difference > 1e-4, name
+
+
+def test_what_is_given_stays_as_it_is(masked):
+    layer = masked.make()
+    tensors = {n: ops.convert_to_tensor(x) for n, x in masked.arguments.items()}
+    for name in masked.case.masks:
+        tensors[name]._keras_mask = tensors[f"{name}_mask"]
+    given = {name: tensors[name] for name in masked.case.inputs}
+    explicit = masked.call(layer)
+    assert_same(layer(**given), explicit)
+    for name, before in masked.arguments.items():
+        np.testing.assert_array_equal(ops.convert_to_numpy(tensors[name]), before)
+    for name in masked.case.masks:
+        assert tensors[name]._keras_mask is tensors[f"{name}_mask"]
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow is what is exported")
+def test_a_saved_model_answers_alike(subject, tmp_path):
+    """In the artefact as it is loaded, and over gRPC from a server."""
+    import tensorflow as tf
+
+    from keras_attn.serving import Client, Server, export
+
+    model = subject.model()
+    expected = ops.convert_to_numpy(model(subject.arguments))
+    signatures = None
+    if subject.is_model:  # the forward pass is not among a translator's own signatures
+        specs = {n: tf.TensorSpec((None, None), tf.int32, n) for n in subject.inputs}
+        signatures = {"serving_default": (lambda x: {"logits": model(x)}, specs)}
+    path = export(model, tmp_path / "subject", signatures, allowed_batch_sizes=[1])
+    loaded = tf.saved_model.load(str(path))
+    function = loaded.signatures["serving_default"]
+    tensors = {name: tf.constant(value) for name, value in subject.arguments.items()}
+    (answer,) = function(**tensors).values()
+    assert_same(answer, expected)
+    with Server(path.parent) as server, Client(server.address, "subject") as client:
+        (answer,) = client.predict(subject.arguments).values()
+    assert_same(answer, expected)

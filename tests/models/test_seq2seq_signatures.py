@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+
+from keras_attn import Seq2Seq
+from tests.gradients import BACKEND
+
+if BACKEND != "tensorflow":
+    pytest.skip("signatures are TensorFlow graphs", allow_module_level=True)
+
+import tensorflow as tf
+
+END = 3
+
+
+@pytest.fixture
+def model(rng):
+    return make(rng, 20)
+
+
+def make(rng, size):
+    model = Seq2Seq(size, size, units=5, embedding_dim=4, max_length=6)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(size=weight.shape))
+    return model
+
+
+def traced(signature):
+    """What an export makes of a signature: a graph with the inputs it declares."""
+    function, inputs = signature
+    return tf.function(function, input_signature=[inputs], autograph=False)
+
+
+@pytest.fixture
+def sentences(rng):
+    lengths = np.int32([5, 2, 3])
+    tokens = rng.integers(4, 20, size=(3, 5)).astype("int32")
+    return np.where(np.arange(5) < lengths[:, None], tokens, 0), lengths
+
+
+def test_names_and_inputs(model):
+    signatures = model.serving_signatures()
+    inputs = {
+        name: {key: (spec.shape.as_list(), spec.dtype) for key, spec in specs.items()}
+        for name, (_, specs) in signatures.items()
+    }
+    ids, lengths = ([None, None], tf.int32), ([None], tf.int32)
+    tokens = {"tokens": ids, "lengths": lengths}
+    assert inputs == {
+        "serving_default": tokens,
+        "tokens": tokens,
+        "score": {
+            "source": ids,
+            "source_lengths": lengths,
+            "target": ids,
+            "target_lengths": lengths,
+        },
+    }
+
+
+def test_tokens_are_those_of_decode(model, sentences):
+    source, lengths = sentences
+    function = traced(model.serving_signatures()["tokens"])
+    found = function({"tokens": source, "lengths": lengths})
+    expected = model.decode(source)
+    steps = int(np.max(expected["lengths"]))
+    np.testing.assert_array_equal(found["tokens"], expected["tokens"][:, :steps])
+    np.testing.assert_array_equal(found["lengths"], expected["lengths"])
+    np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-5)
+    np.testing.assert_allclose(
+        found["attention_scores"], expected["attention_scores"][:, :steps], atol=1e-5
+    )
+
+
+def test_what_lies_beyond_the_lengths_is_ignored(model, sentences):
+    """A batching server fills the rest of a row with ids of its own choice."""
+    source, lengths = sentences
+    filled = np.where(source == 0, 7, source)
+    signatures = model.serving_signatures()
+    for name in ("tokens", "serving_default"):
+        function = traced(signatures[name])
+        clean = function({"tokens": source, "lengths": lengths})
+        noisy = function({"tokens": filled, "lengths": lengths})
+        for key, value in clean.items():
+            np.testing.assert_allclose(noisy[key], value, atol=1e-6, err_msg=key)
+
+
+def test_scores_are_those_of_the_model(model, sentences):
+    source, lengths = sentences
+    target = np.int32([[4, 5, END, 0], [6, END, 0, 0], [7, 8, 9, END]])
+    function = traced(model.serving_signatures()["score"])
+    found = function(
+        {
+            "source": np.where(source == 0, 7, source),
+            "source_lengths": lengths,
+            "target": np.where(target == 0, 7, target),
+            "target_lengths": np.int32([3, 2, 4]),
+        }
+    )
+    expected = model.score(source, target)
+    assert set(found) == {"token_scores", "score"}
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
+
+
+def test_an_empty_batch_is_answered(model):
+    function = traced(model.serving_signatures()["tokens"])
+    found = function({"tokens": np.zeros((0, 5)), "lengths": np.zeros(0)})
+    assert [found[name].shape[0] for name in found] == [0] * len(found)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    pytest.importorskip("tensorflow_text")
+    pytest.importorskip("keras_hub")
+    from keras_attn.data import train_tokenizer
+
+    return train_tokenizer(["3 mai 1997", "2001-05-12"], model_type="char")
+
+
+TEXTS = ["3 mai", "1997", "12-5"]
+
+
+def test_text_is_answered_like_its_ids(rng, tokenizer):
+    model = make(rng, tokenizer.vocabulary_size())
+    signatures = model.serving_signatures(tokenizer, tokenizer)
+    assert set(signatures["serving_default"][1]) == {"text"}
+    found = traced(signatures["serving_default"])({"text": TEXTS})
+
+    rows = [[*ids, END] for ids in tokenizer.tokenize(TEXTS)]
+    lengths = np.int32([len(row) for row in rows])
+    source = np.zeros((3, lengths.max()), "int32")
+    for padded, row in zip(source, rows, strict=True):
+        padded[: len(row)] = row
+    expected = model.decode(source)
+    steps = int(np.max(expected["lengths"]))
+    np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-5)
+    np.testing.assert_allclose(
+        found["attention_scores"], expected["attention_scores"][:, :steps], atol=1e-5
+    )
+
+    ids = np.array(expected["tokens"])
+    words = [[i for i in row if i not in (0, END)] for row in ids.tolist()]
+    answers = [text.decode() for text in found["text"].numpy()]
+    assert answers == tokenizer.detokenize(words)
+    for text, tokens in zip(TEXTS, found["source_tokens"].numpy(), strict=True):
+        pieces = [token.decode() for token in tokens if token]
+        assert "".join(pieces[:-1]).replace("\u2581", " ") == text
+        assert pieces[-1] == "</s>"
+    pieces = [[tokenizer.id_to_token(i) for i in row if i] for row in ids.tolist()]
+    found_pieces = [
+        [token.decode() for token in row if token]
+        for row in found["target_tokens"].numpy()
+    ]
+    assert found_pieces == pieces
+
+
+def test_one_tokenizer_alone_is_refused(model, tokenizer):
+    with pytest.raises(
+        ValueError, match="`source_tokenizer` and `target_tokenizer` go"
+    ):
+        model.serving_signatures(source_tokenizer=tokenizer)
+
+
+def test_a_vocabulary_that_does_not_fit_is_refused(rng, tokenizer):
+    size = tokenizer.vocabulary_size()
+    message = rf"`{{}}_tokenizer`.*{{}}.*Received: .*vocabulary_size={size}"
+    for sizes, words in (
+        ((size - 1, size), ("source", f"at most {size - 1} ids")),
+        ((size, size + 1), ("target", f"at least {size + 1} ids")),
+    ):
+        with pytest.raises(ValueError, match=message.format(*words)):
+            Seq2Seq(*sizes, units=2).serving_signatures(tokenizer, tokenizer)
