@@ -105,10 +105,12 @@ class AttentionDecoder(keras.layers.Layer):
     def build(self, inputs_shape, memory_shape):
         batch, input_dim = inputs_shape[0], inputs_shape[-1]
         self._input_dim, self._memory_dim = input_dim, memory_shape[-1]
-        self.attention.build((batch, 1, self.state_size[0]), memory_shape)
+        if not self.attention.built:  # a loaded one is
+            self.attention.build((batch, 1, self.state_size[0]), memory_shape)
         if self.attend == "before":
             input_dim += memory_shape[-1]
-        self.cell.build((batch, input_dim))
+        if not self.cell.built:
+            self.cell.build((batch, input_dim))
 
     def call(
         self,

@@ -63,9 +63,14 @@ def _torch(forward, backward):
             return tuple(outputs)
 
         @staticmethod
-        @torch.autograd.function.once_differentiable
         def backward(context, *gradients):
-            return tuple(backward(context.saved_tensors, *gradients))
+            if torch.is_grad_enabled():  # else a second pass may go unnoticed
+                gradients = tuple(g.detach().requires_grad_() for g in gradients)
+            return first_order(context, *gradients)
+
+    @torch.autograd.function.once_differentiable
+    def first_order(context, *gradients):
+        return tuple(backward(context.saved_tensors, *gradients))
 
     return Function.apply
 

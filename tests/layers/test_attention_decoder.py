@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_attn import AttentionDecoder, BahdanauAttention
+from tests.comparison import assert_same
 from tests.gradients import BACKEND, MODES, gradients, in_mode, weighted_sum
 
 UNITS = 4
@@ -96,9 +97,7 @@ def test_the_fused_loop_is_the_generic_one(batch, masks, rng, attend, cell, alig
         )
         return [*keras.tree.flatten(values), *slopes]
 
-    for ours, theirs in zip(answers(layer), answers(twin), strict=True):
-        bound = 1e-5 * max(1.0, np.abs(theirs).max())
-        np.testing.assert_allclose(ours, theirs, atol=bound, rtol=0)
+    assert_same(answers(layer), answers(twin))
 
 
 @pytest.mark.parametrize(
@@ -398,6 +397,19 @@ def test_the_config_makes_a_twin():
     assert twin.get_config() == config
     assert (twin.attend, twin.name, twin.cell.use_bias) == ("after", "reader", False)
     assert (twin.attention.alignment, twin.attention.dropout) == ("bilinear", 0.25)
+
+
+def test_one_attention_may_serve_two_decoders(batch):
+    inputs, memory, *_ = batch
+    attention = BahdanauAttention(3)
+    first, second = (
+        AttentionDecoder(keras.layers.GRUCell(UNITS), attention) for _ in range(2)
+    )
+    first(inputs, memory)
+    second(inputs, memory)
+    shared = {id(weight) for weight in attention.weights}
+    assert shared <= {id(weight) for weight in first.weights}
+    assert shared <= {id(weight) for weight in second.weights}
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`:UserWarning")

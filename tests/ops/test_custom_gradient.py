@@ -101,6 +101,8 @@ def test_second_order_is_refused():
     import torch
 
     x = torch.tensor(X, requires_grad=True)
-    (first,) = torch.autograd.grad(cube(x).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        torch.autograd.grad(first.sum(), x)
+    for reduce in (torch.sum, torch.linalg.norm):  # a linear loss and another
+        loss = reduce(cube(x))
+        (first,) = torch.autograd.grad(loss, x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            (loss + first.sum()).backward()

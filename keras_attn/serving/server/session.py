@@ -7,8 +7,8 @@ texts, same freedom of shapes, and a seventh of the time of a call through
 
 import importlib
 import inspect
+import math
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,10 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from keras_attn.serving.server import xla
 from keras_attn.serving.server.status import StatusError
-
-# A time limit belongs to a compiled callable, so that few are kept and a request takes
-# the next longer one. It frees the thread; the client keeps its own exact deadline.
-_TIME_LIMITS = (1, 4, 16, 64, 256, 1024)  # seconds
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,7 @@ class GraphSession:
                 if info.dtype
             }
             self._refusals = xla.refusals(meta_graph.graph_def, outputs)
-        self._callables: dict = {}
-        self._lock = threading.Lock()
+        self._outputs: dict = {}
 
     def run(
         self,
@@ -81,7 +77,7 @@ class GraphSession:
             feeds: Names of tensors.
             fetches: Names of tensors.
             arrays: One for each feed.
-            timeout: Seconds after which the caller no longer waits.
+            timeout: Seconds after which the work is broken off.
 
         Raises:
             StatusError: TensorFlow's code and text, or the time is up.
@@ -92,36 +88,45 @@ class GraphSession:
             if name in self._refusals:
                 raise StatusError(grpc.StatusCode.INTERNAL, self._refusals[name])
         try:
-            run = self._callable(feeds, fetches, _time_limit(timeout))
-            return [_as_array(value) for value in run(*arrays)]
+            return [_as_array(v) for v in self._run(feeds, fetches, arrays, timeout)]
         except tf.errors.OpError as error:
             raise StatusError(error.error_code, error.message) from error
 
-    def _callable(self, feeds, fetches, limit: int):
-        key = feeds, fetches, limit
-        run = self._callables.get(key)
-        if run is None:
-            with self._lock:
-                run = self._callables.get(key)
-                if run is None:
-                    run = self._callables[key] = self._compile(*key)
-        return run
+    def _run(self, feeds, fetches, arrays, timeout):
+        """`Session::Run` itself: its executors serve every time limit alike.
 
-    def _compile(self, feeds, fetches, limit: int):
-        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-        options.run_options.timeout_in_ms = 1000 * limit
-        return self._session._make_callable_from_options(options)
+        (A callable has its limit compiled in: a warmed-up model would meet each new
+        one with a compilation.)
+        """
+        options = None
+        if timeout is not None:
+            proto = config_pb2.RunOptions(timeout_in_ms=math.ceil(1000 * timeout))
+            options = tf_session.TF_NewBufferFromString(proto.SerializeToString())
+        try:
+            return tf_session.TF_SessionRun_wrapper(
+                self._session._session,
+                options,
+                {
+                    outputs(name): array
+                    for name, array in zip(feeds, arrays, strict=True)
+                },
+                [outputs(name) for name in fetches],
+                [],
+                None,
+            )
+        finally:
+            if options is not None:
+                tf_session.TF_DeleteBuffer(options)
+
+    def _output(self, name):
+        output = self._outputs.get(name)
+        if output is None:
+            tensor = self._session.graph.get_tensor_by_name(name)
+            output = self._outputs[name] = tensor._as_tf_output()
+        return output
 
     def close(self) -> None:
-        self._callables.clear()
         self._session.close()
-
-
-def _time_limit(timeout: float | None) -> int:
-    """The next longer limit in seconds; 0 is none."""
-    if timeout is None:
-        return 0
-    return next((limit for limit in _TIME_LIMITS if timeout <= limit), 0)
 
 
 def _as_array(value) -> np.ndarray:
