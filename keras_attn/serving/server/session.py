@@ -106,11 +106,8 @@ class GraphSession:
             return tf_session.TF_SessionRun_wrapper(
                 self._session._session,
                 options,
-                {
-                    outputs(name): array
-                    for name, array in zip(feeds, arrays, strict=True)
-                },
-                [outputs(name) for name in fetches],
+                dict(zip(map(self._output, feeds), arrays, strict=True)),
+                [self._output(name) for name in fetches],
                 [],
                 None,
             )
