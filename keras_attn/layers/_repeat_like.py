@@ -2,7 +2,6 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable("keras_attn")
 class RepeatLike(keras.layers.Layer):
     """Repeats a vector at every step of a sequence, whose mask it takes over.
 

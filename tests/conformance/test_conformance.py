@@ -11,7 +11,14 @@ from keras import ops
 from tests.comparison import assert_same, to_numpy
 from tests.conformance.cases import CASES, SCORES
 from tests.conformance.subject import Subject
-from tests.gradients import BACKEND, MODES, gradients, in_mode, weighted_sum
+from tests.gradients import (
+    BACKEND,
+    MODES,
+    QUICKEST,
+    in_mode,
+    weighted_sum,
+    with_gradients,
+)
 
 needs_masks = [name for name, case in CASES.items() if case.masks]
 
@@ -57,6 +64,13 @@ def test_every_argument_is_in_the_config(subject):
         twin = type(layer).from_config({**config, name: changed})
         assert getattr(twin, name) == changed
         assert twin.get_config()[name] == changed
+
+
+def test_building_makes_every_weight(subject):
+    layer = subject.make()
+    built = [weight.path for weight in layer.weights]
+    subject.call(layer)
+    assert [weight.path for weight in layer.weights] == built
 
 
 def test_a_keras_file_holds_it(subject, tmp_path):
@@ -141,33 +155,39 @@ def test_mixed_precision(subject, policy):
         np.testing.assert_allclose(half, single, atol=bound, rtol=0)
 
 
-def answers(layer, subject, inputs):
-    """Values and gradients, of the inputs and of the weights."""
-    flags = dict.fromkeys(subject.case.flags, True)
-
-    def loss(*tensors):
-        named = dict(zip(inputs, tensors, strict=True))
-        return weighted_sum(subject.call(layer, named, **flags))
-
-    slopes = gradients(loss, list(inputs.values()), layer.trainable_variables)
-    return to_numpy(subject.call(layer, inputs, **flags)), slopes
-
-
-@pytest.mark.parametrize("filler", [1e30, np.inf, np.nan])
-def test_padding_never_matters(masked, filler):
+def test_padding_never_matters(masked):
+    """In values and gradients, the last row's, which has no memory, included."""
     layer = masked.make()
-    filled = {}
-    for name, value in masked.inputs.items():
-        kept = masked.masks.get(f"{name}_mask", np.ones(value.shape[:-1], "bool"))
-        filled[name] = np.where(kept[..., None], value, filler).astype("float32")
-    expected, expected_slopes = answers(layer, masked, masked.inputs)
-    found, found_slopes = answers(layer, masked, filled)
-    assert all(np.isfinite(value).all() for value in [*expected, *expected_slopes])
-    assert_same(found, expected)
-    assert_same(found_slopes, expected_slopes)
-    for (name, value), slope in zip(masked.inputs.items(), found_slopes, strict=False):
-        kept = masked.masks.get(f"{name}_mask", np.ones(value.shape[:-1], "bool"))
-        np.testing.assert_array_equal(slope[~kept], 0.0)
+    flags = dict.fromkeys(masked.case.flags, True)
+    kept = [
+        masked.masks.get(f"{name}_mask", np.ones(value.shape[:-1], "bool"))
+        for name, value in masked.inputs.items()
+    ]
+
+    def call(*tensors):
+        inputs = dict(zip(masked.inputs, tensors, strict=True))
+        return masked.call(layer, inputs, **flags)
+
+    values = in_mode(call, QUICKEST)
+    slopes = in_mode(
+        with_gradients(lambda *x: weighted_sum(call(*x)), layer.trainable_variables),
+        QUICKEST,
+    )
+
+    def answers(filler):
+        tensors = [
+            ops.convert_to_tensor(np.where(mask[..., None], value, np.float32(filler)))
+            for mask, value in zip(kept, masked.inputs.values(), strict=True)
+        ]
+        return to_numpy(values(*tensors)), to_numpy(slopes(*tensors)[1])
+
+    expected = answers(0.5)
+    assert all(np.isfinite(value).all() for value in [*expected[0], *expected[1]])
+    for filler in (1e30, np.inf, np.nan):
+        found = answers(filler)
+        assert_same(found, expected)
+        for mask, slope in zip(kept, found[1], strict=False):
+            np.testing.assert_array_equal(slope[~mask], 0.0)
 
 
 def test_masked_slots_get_no_weight(masked):
