@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="how many languages to read (default: %(default)s)",
     )
-    parser.add_argument("--samples", type=int, default=40_000, help="dates to train on")
+    parser.add_argument("--samples", type=int, default=48_000, help="dates to train on")
     parser.add_argument("--epochs", type=int, default=2, help="passes over them")
     parser.add_argument(
         "--output", type=Path, default=Path("."), help="folder for model and picture"
