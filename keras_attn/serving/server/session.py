@@ -1,8 +1,7 @@
 """A SavedModel in a TensorFlow session: names of tensors and arrays in, arrays out.
 
 TF Serving runs `Session::Run` on the graph, so this does too: same kernels, same error
-texts, same freedom of shapes, and a seventh of the time of a call through
-`tf.saved_model.load`.
+texts, same freedom of shapes.
 """
 
 import importlib
