@@ -13,6 +13,7 @@ An interrupted run goes on where it stopped when started again with the same
 """
 
 import argparse
+import csv
 import json
 import time
 from pathlib import Path
@@ -80,6 +81,12 @@ class ValidationBleu(keras.callbacks.Callback):
         logs["val_bleu"] = sacrebleu.corpus_bleu(translations, [self.references]).score
 
 
+def best_so_far(history):
+    """Returns the best validation BLEU of an earlier run's history, or zero."""
+    rows = csv.DictReader(history.open()) if history.exists() else ()
+    return max((float(row["val_bleu"]) for row in rows), default=0.0)
+
+
 def train(context, folder, tokenizers, arguments):
     """Trains one context, or goes on with it, and returns the best epoch's model."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,10 +113,6 @@ def train(context, folder, tokenizers, arguments):
         ),
         jit_compile=True,
     )
-    reached = 0.0
-    if history.exists():
-        rows = np.genfromtxt(history, delimiter=",", names=True)
-        reached = float(np.max(rows["val_bleu"])) if rows.size else 0.0
     started = time.perf_counter()
     model.fit(
         batches,
@@ -124,7 +127,7 @@ def train(context, folder, tokenizers, arguments):
                 mode="max",
                 save_best_only=True,
                 save_weights_only=True,
-                initial_value_threshold=reached,
+                initial_value_threshold=best_so_far(history),
             ),
             keras.callbacks.CSVLogger(str(history), append=True),
             keras.callbacks.BackupAndRestore(
