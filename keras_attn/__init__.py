@@ -10,18 +10,56 @@ from typing import TYPE_CHECKING, Any
 from keras_attn._registration import register_with_keras
 
 if TYPE_CHECKING:
+    from keras_attn.layers.alibi_bias import AlibiBias as AlibiBias
     from keras_attn.layers.attention_decoder import AttentionDecoder as AttentionDecoder
     from keras_attn.layers.bahdanau_attention import (
         BahdanauAttention as BahdanauAttention,
     )
+    from keras_attn.layers.learned_positions import LearnedPositions as LearnedPositions
+    from keras_attn.layers.multi_head_attention import (
+        MultiHeadAttention as MultiHeadAttention,
+    )
+    from keras_attn.layers.multi_head_self_attention import (
+        MultiHeadSelfAttention as MultiHeadSelfAttention,
+    )
+    from keras_attn.layers.relative_position_bias import (
+        RelativePositionBias as RelativePositionBias,
+    )
+    from keras_attn.layers.rotary_embedding import RotaryEmbedding as RotaryEmbedding
+    from keras_attn.layers.sinusoidal_positions import (
+        SinusoidalPositions as SinusoidalPositions,
+    )
+    from keras_attn.layers.transformer_block import TransformerBlock as TransformerBlock
+    from keras_attn.layers.transformer_decoder_block import (
+        TransformerDecoderBlock as TransformerDecoderBlock,
+    )
     from keras_attn.models.seq2seq import GreedyDecoder as GreedyDecoder
     from keras_attn.models.seq2seq import Seq2Seq as Seq2Seq
+    from keras_attn.models.transformer import Transformer as Transformer
+    from keras_attn.models.transformer_decoder import (
+        TransformerDecoder as TransformerDecoder,
+    )
+    from keras_attn.models.transformer_encoder import (
+        TransformerEncoder as TransformerEncoder,
+    )
 
 _MODULES = {
+    "AlibiBias": "keras_attn.layers.alibi_bias",
     "AttentionDecoder": "keras_attn.layers.attention_decoder",
     "BahdanauAttention": "keras_attn.layers.bahdanau_attention",
     "GreedyDecoder": "keras_attn.models.seq2seq",
+    "LearnedPositions": "keras_attn.layers.learned_positions",
+    "MultiHeadAttention": "keras_attn.layers.multi_head_attention",
+    "MultiHeadSelfAttention": "keras_attn.layers.multi_head_self_attention",
+    "RelativePositionBias": "keras_attn.layers.relative_position_bias",
+    "RotaryEmbedding": "keras_attn.layers.rotary_embedding",
     "Seq2Seq": "keras_attn.models.seq2seq",
+    "SinusoidalPositions": "keras_attn.layers.sinusoidal_positions",
+    "Transformer": "keras_attn.models.transformer",
+    "TransformerBlock": "keras_attn.layers.transformer_block",
+    "TransformerDecoder": "keras_attn.models.transformer_decoder",
+    "TransformerDecoderBlock": "keras_attn.layers.transformer_decoder_block",
+    "TransformerEncoder": "keras_attn.models.transformer_encoder",
 }
 __all__ = sorted(_MODULES)
 

@@ -16,7 +16,7 @@ def greedy_search(step, states, emitted, start_token_id, end_token_id, max_lengt
         states: Nest of tensors, the first states; structure, shapes and dtypes stay.
         emitted: Nest of tensors `(b, ...)` that fixes structure, shapes and dtypes of
             what `step` emits at each step, such as attention weights.
-        start_token_id: Int, the token before the first one.
+        start_token_id: Int or int32 tensor `(b,)`, the token before the first one.
         end_token_id: Int, the token that ends a row.
         max_length: Int, number of steps at the most.
 
@@ -62,7 +62,7 @@ def greedy_search(step, states, emitted, start_token_id, end_token_id, max_lengt
     first = (
         ops.zeros((), "int32"),
         ops.ones((batch,), "bool"),
-        ops.full((batch,), start_token_id, "int32"),
+        ops.broadcast_to(ops.cast(start_token_id, "int32"), (batch,)),
         states,
         ops.zeros((batch, max_length), "int32"),
         ops.zeros((batch,), "int32"),

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers._checks import check_axes, check_mask, check_rank, check_width
+from keras_attn.layers._projecting import ProjectingLayer, clone
 from keras_attn.ops.alignment import additive_scores, dot_scores
 from keras_attn.ops.memory import (
     flatten_mask,
@@ -17,7 +18,7 @@ ALIGNMENTS = ("additive", "bilinear", "dot", "scaled_dot")
 
 
 @keras.saving.register_keras_serializable("keras_attn")
-class BahdanauAttention(keras.layers.Layer):
+class BahdanauAttention(ProjectingLayer):
     """Attention of a query over a memory, with a learned alignment model.
 
     With `u = W_q query + b` and `v = W_k key`, each slot of the memory gets a score,
@@ -98,7 +99,16 @@ class BahdanauAttention(keras.layers.Layer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            bias_constraint,
+            **kwargs,
+        )
         if alignment not in ALIGNMENTS:
             raise ValueError(
                 f"`alignment` must be one of {ALIGNMENTS}. "
@@ -117,14 +127,7 @@ class BahdanauAttention(keras.layers.Layer):
         self.supports_masking = True
         self.units = units
         self.alignment = alignment
-        self.use_bias = use_bias
         self.dropout = dropout
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
         self.seed = seed
         self.query_projection = self.key_projection = self.bilinear = self.scale = None
         if units is not None:
@@ -132,20 +135,6 @@ class BahdanauAttention(keras.layers.Layer):
             self.key_projection = self._dense("key", units)
         self.factor = 1.0
         self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def _dense(self, name, units, use_bias=False):
-        return keras.layers.Dense(
-            units,
-            use_bias=use_bias,
-            kernel_initializer=_clone(self.kernel_initializer),
-            bias_initializer=_clone(self.bias_initializer),
-            kernel_regularizer=self.kernel_regularizer,
-            bias_regularizer=self.bias_regularizer,
-            kernel_constraint=self.kernel_constraint,
-            bias_constraint=self.bias_constraint,
-            dtype=self.dtype_policy,
-            name=name,
-        )
 
     def build(self, query_shape, value_shape, key_shape=None):
         key_shape = key_shape or value_shape
@@ -159,7 +148,7 @@ class BahdanauAttention(keras.layers.Layer):
             self.scale = self.add_weight(
                 name="scale",
                 shape=(self.units,),
-                initializer=_clone(self.kernel_initializer),
+                initializer=clone(self.kernel_initializer),
                 regularizer=self.kernel_regularizer,
                 constraint=self.kernel_constraint,
             )
@@ -298,18 +287,6 @@ class BahdanauAttention(keras.layers.Layer):
             **super().get_config(),
             "units": self.units,
             "alignment": self.alignment,
-            "use_bias": self.use_bias,
             "dropout": self.dropout,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
             "seed": self.seed,
         }
-
-
-def _clone(initializer):
-    """Own copy: one instance would give two weights the same values."""
-    return initializer.clone() if hasattr(initializer, "clone") else initializer

@@ -5,6 +5,7 @@ from keras_attn.decoding.greedy import greedy_search
 from keras_attn.layers._repeat_like import RepeatLike
 from keras_attn.layers.attention_decoder import AttentionDecoder
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
+from keras_attn.models._encoder_decoder import EncoderDecoder, check_token_ids
 
 CONTEXTS = ("attention", "repeated_state", "last_state")
 CELLS = {
@@ -14,7 +15,7 @@ CELLS = {
 
 
 @keras.saving.register_keras_serializable("keras_attn")
-class Seq2Seq(keras.Model):
+class Seq2Seq(EncoderDecoder):
     """Recurrent encoder-decoder with one of the three contexts of the literature.
 
     A bidirectional encoder reads the source; the decoder starts from its last states
@@ -65,6 +66,21 @@ class Seq2Seq(keras.Model):
         https://arxiv.org/abs/1409.0473.
     """
 
+    arguments = (
+        "source_vocabulary_size",
+        "target_vocabulary_size",
+        "units",
+        "embedding_dim",
+        "context",
+        "cell",
+        "alignment",
+        "attend",
+        "dropout",
+        "start_token_id",
+        "end_token_id",
+        "max_length",
+    )
+
     def __init__(
         self,
         source_vocabulary_size,
@@ -90,13 +106,11 @@ class Seq2Seq(keras.Model):
             raise ValueError(
                 f"`cell` must be one of {tuple(CELLS)}. Received: cell={cell!r}"
             )
-        for name, token in (("start", start_token_id), ("end", end_token_id)):
-            if not 0 < token < target_vocabulary_size:
-                raise ValueError(
-                    f"`{name}_token_id` must lie between 0, the padding, and "
-                    f"target_vocabulary_size={target_vocabulary_size}. "
-                    f"Received: {name}_token_id={token}"
-                )
+        check_token_ids(
+            target_vocabulary_size,
+            start_token_id=start_token_id,
+            end_token_id=end_token_id,
+        )
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         make_cell, make_recurrence = CELLS[cell]
 
@@ -251,74 +265,6 @@ class Seq2Seq(keras.Model):
             self.max_length if max_length is None else max_length,
         )
         return {"tokens": tokens, "lengths": lengths, "score": score, **emitted}
-
-    def score(self, source, target):
-        """Log-probability of given targets.
-
-        Args:
-            source: int32 tensor `(batch, source_time)`, 0 is padding.
-            target: int32 tensor `(batch, target_time)`, without start token, with
-                the end token where it is meant to end.
-
-        Returns:
-            Dict of `token_scores` float32 `(batch, target_time)`, zeros at padding,
-            and their sum `score` float32 `(batch,)`.
-        """
-        source = ops.convert_to_tensor(source, "int32")
-        target = ops.convert_to_tensor(target, "int32")
-        start = ops.full_like(target[:, :1], self.start_token_id)
-        shifted = ops.concatenate([start, target[:, :-1]], axis=1)
-        # The row is read up to its last token, so the last padding is never a step.
-        shifted = ops.where(ops.not_equal(target, 0), shifted, 0)
-        logits = self({"source": source, "target": shifted}, training=False)
-        scores = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-        scores = ops.take_along_axis(scores, target[..., None], axis=-1)[..., 0]
-        scores = ops.where(ops.not_equal(target, 0), scores, 0.0)
-        return {"token_scores": scores, "score": ops.sum(scores, axis=-1)}
-
-    def serving_signatures(self, source_tokenizer=None, target_tokenizer=None):
-        """What a server offers of this model, for `keras_attn.serving.export`.
-
-        `tokens` takes ids and `lengths`, `score` scores given targets. With the two
-        tokenizers `serving_default` takes and answers text, without them it is
-        `tokens`.
-
-        Args:
-            source_tokenizer, target_tokenizer: Tokenizers with the ids of the
-                training, such as `keras_attn.data.train_tokenizer` makes.
-
-        Returns:
-            Dict `{name: (function, {input: tf.TensorSpec})}`.
-        """
-        from keras_attn.models._seq2seq_signatures import signatures
-
-        return signatures(self, source_tokenizer, target_tokenizer)
-
-    def get_config(self):
-        names = (
-            "source_vocabulary_size",
-            "target_vocabulary_size",
-            "units",
-            "embedding_dim",
-            "context",
-            "cell",
-            "alignment",
-            "attend",
-            "dropout",
-            "start_token_id",
-            "end_token_id",
-            "max_length",
-        )
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            **{name: getattr(self, name) for name in names},
-            "dtype": keras.dtype_policies.serialize(self.policy),
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
 
 
 @keras.saving.register_keras_serializable("keras_attn")

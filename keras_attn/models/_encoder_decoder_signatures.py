@@ -1,4 +1,4 @@
-"""The signatures under which a `Seq2Seq` is served: text, token ids, scores."""
+"""The signatures under which a translator is served: text, token ids, scores."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def signatures(model, source_tokenizer=None, target_tokenizer=None):
-    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `Seq2Seq`."""
+    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `EncoderDecoder`."""
     tokenizers = (source_tokenizer, target_tokenizer)
     if (source_tokenizer is None) != (target_tokenizer is None):
         raise ValueError(

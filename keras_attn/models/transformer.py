@@ -1,0 +1,213 @@
+import keras
+from keras import layers, ops
+
+from keras_attn.decoding.greedy import greedy_search
+from keras_attn.models._encoder_decoder import EncoderDecoder, check_token_ids
+from keras_attn.models._stack import Stack, check_arguments
+
+
+@keras.saving.register_keras_serializable("keras_attn")
+class Transformer(EncoderDecoder):
+    """The encoder-decoder of "Attention is all you need".
+
+    A functional model on `{"source", "target"}`, two int32 tensors `(batch, time)`
+    of token ids with 0 as padding. `target` is what the decoder reads, the start
+    token and then the right answer up to the step before (teacher forcing); the
+    output is one row of logits for each of its steps, `(batch, time,
+    target_vocabulary_size)`, and carries the mask of the target.
+
+    Args:
+        source_vocabulary_size: Int, number of source token ids.
+        target_vocabulary_size: Int, number of target token ids.
+        num_layers: Int, number of blocks of the encoder and of the decoder.
+        model_dim: Int, width of the stream; `num_heads` must divide it.
+        num_heads: Int.
+        intermediate_dim: Int, width inside the feed-forward.
+        dropout: Float in [0, 1).
+        positions: `"sinusoidal"` or `"learned"`, added to the embeddings; `"rotary"`
+            or `"alibi"`, inside the self-attention.
+        activation: Activation inside the feed-forward.
+        gated: Bool. Gates the feed-forward.
+        normalize_first: Bool. Whether the norms come before the sublayers.
+        normalization: `"layer"` or `"rms"`.
+        start_token_id: Int, the token before the first one.
+        end_token_id: Int, the token that ends a target.
+        max_length: Int, number of tokens that decoding writes at the most, and of
+            learned positions.
+        dtype: Dtype or dtype policy of all layers.
+        **kwargs: Forwarded to `keras.Model` (`name`, `trainable`).
+
+    Example:
+        >>> model = keras_attn.Transformer(8000, 8000)
+        >>> model.compile(
+        ...     "adam",
+        ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        ...     jit_compile=True,
+        ... )
+        >>> model.fit({"source": source, "target": shifted}, labels)
+        >>> model.decode(source)["tokens"]
+
+    Reference:
+        Vaswani et al., 2017, https://arxiv.org/abs/1706.03762.
+    """
+
+    arguments = (
+        "source_vocabulary_size",
+        "target_vocabulary_size",
+        "num_layers",
+        "model_dim",
+        "num_heads",
+        "intermediate_dim",
+        "dropout",
+        "positions",
+        "activation",
+        "gated",
+        "normalize_first",
+        "normalization",
+        "start_token_id",
+        "end_token_id",
+        "max_length",
+    )
+
+    def __init__(
+        self,
+        source_vocabulary_size,
+        target_vocabulary_size,
+        num_layers=3,
+        model_dim=256,
+        num_heads=4,
+        intermediate_dim=1024,
+        dropout=0.0,
+        positions="sinusoidal",
+        activation="relu",
+        gated=False,
+        normalize_first=True,
+        normalization="layer",
+        start_token_id=2,
+        end_token_id=3,
+        max_length=64,
+        dtype=None,
+        **kwargs,
+    ):
+        check_arguments(
+            positions,
+            num_layers=num_layers,
+            model_dim=model_dim,
+            max_length=max_length,
+        )
+        check_token_ids(
+            target_vocabulary_size,
+            start_token_id=start_token_id,
+            end_token_id=end_token_id,
+        )
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+
+        def stack(name, vocabulary_size, reads_memory):
+            return Stack(
+                name,
+                vocabulary_size,
+                model_dim,
+                positions,
+                max_length,
+                num_layers,
+                dropout,
+                reads_memory,
+                policy,
+                num_heads=num_heads,
+                intermediate_dim=intermediate_dim,
+                activation=activation,
+                gated=gated,
+                normalize_first=normalize_first,
+                normalization=normalization,
+            )
+
+        encoder = stack("encoder", source_vocabulary_size, False)
+        decoder = stack("decoder", target_vocabulary_size, True)
+        logits = layers.Dense(target_vocabulary_size, dtype=policy, name="logits")
+        source = keras.Input((None,), dtype="int32", name="source")
+        target = keras.Input((None,), dtype="int32", name="target")
+        source_mask = ops.not_equal(source, 0)
+        memory = encoder(source, mask=source_mask)
+        read = decoder(
+            target,
+            memory,
+            inputs_mask=ops.not_equal(target, 0),
+            memory_mask=source_mask,
+        )
+        inputs = {"source": source, "target": target}
+        super().__init__(inputs, logits(read), **kwargs)
+        self.encoder, self.decoder, self.logits = encoder, decoder, logits
+        self.source_vocabulary_size = source_vocabulary_size
+        self.target_vocabulary_size = target_vocabulary_size
+        self.num_layers, self.model_dim = num_layers, model_dim
+        self.num_heads, self.intermediate_dim = num_heads, intermediate_dim
+        self.dropout, self.positions = dropout, positions
+        self.activation, self.gated = activation, gated
+        self.normalize_first = normalize_first
+        self.normalization = normalization
+        self.start_token_id, self.end_token_id = start_token_id, end_token_id
+        self.max_length = max_length
+        self.policy = policy
+
+    def encode(self, source):
+        """Reads the source, in inference.
+
+        Args:
+            source: int32 tensor `(batch, source_time)`, 0 is padding.
+
+        Returns:
+            The memory `(batch, source_time, model_dim)` and its bool mask.
+        """
+        mask = ops.not_equal(source, 0)
+        return self.encoder(source, mask=mask), mask
+
+    def decode(self, source, max_length=None):
+        """Writes a target for each source, greedily, in one loop.
+
+        The decoder reads each token once: keys and values of earlier ones are
+        cached. Runs eagerly, inside a `tf.function` or `jax.jit`, and in an exported
+        graph. `keras_attn.GreedyDecoder` brings it under `predict`.
+
+        Args:
+            source: int32 tensor `(batch, source_time)`, 0 is padding.
+            max_length: Int, steps at the most. Defaults to the model's `max_length`.
+
+        Returns:
+            Dict of `tokens` int32 `(batch, max_length)`, the end token included where
+            it was written and zeros after it; `lengths` int32 `(batch,)` that count
+            them; `score` float32 `(batch,)`, their log-probability; and
+            `attention_scores` `(batch, max_length, source_time)`, the last block's
+            weights on the source, averaged over its heads.
+        """
+        source = ops.convert_to_tensor(source, "int32")
+        steps = self.max_length if max_length is None else max_length
+        memory, mask = self.encode(source)
+        projected = [b.project_memory(memory, mask) for b in self.decoder.blocks]
+        batch = ops.shape(source)[0]
+
+        def step(last, states):
+            caches, position = states
+            stream, caches, scores = self.decoder.step(
+                last[:, None],
+                caches,
+                position,
+                (memory, projected),
+                memory_mask=mask,
+            )
+            scores = ops.mean(scores, axis=1)[:, 0]
+            logits = self.logits(stream)[:, 0]
+            return logits, [caches, position + 1], {"attention_scores": scores}
+
+        states = [
+            self.decoder.make_caches(batch, steps),
+            ops.zeros((batch,), "int32"),
+        ]
+        tokens, lengths, score, emitted = greedy_search(
+            step,
+            states,
+            {"attention_scores": memory[..., 0]},
+            self.start_token_id,
+            self.end_token_id,
+            steps,
+        )
+        return {"tokens": tokens, "lengths": lengths, "score": score, **emitted}
