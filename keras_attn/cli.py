@@ -1,16 +1,12 @@
 """`keras-attn quickstart | serve | ask | inspect`.
 
-Keras and TensorFlow are imported by the commands that need them, once their arguments
-are known to be right.
+Keras, TensorFlow and gRPC are imported by the commands that need them, once their
+arguments are known to be right.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
-
-Command = Callable[[Sequence[str]], int | None]
+from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +31,18 @@ def _serve(arguments: Sequence[str]) -> int:
     return command.main(arguments)
 
 
+def _ask(arguments: argparse.Namespace) -> int:
+    from keras_attn.serving.client import command
+
+    return command.ask(arguments)
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from keras_attn.serving.client import command
+
+    return command.inspect(arguments)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keras-attn",
@@ -48,20 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "serve", help="serve models, with the flags of tensorflow_model_server"
     )
-    ask = commands.add_parser("ask", help="send a request to a running server")
-    _add_server_arguments(ask)
-    ask.add_argument("text", nargs="*", help="rows of the signature's only input")
-    ask.add_argument(
-        "--inputs",
-        metavar="JSON",
-        help="input names to values; - reads them from stdin",
-    )
-    ask.add_argument("--signature", default="serving_default", metavar="NAME")
-    ask.add_argument("--output", action="append", default=[], metavar="NAME")
-    ask.set_defaults(run=_ask)
-    inspect = commands.add_parser("inspect", help="show a model of a running server")
-    _add_server_arguments(inspect)
-    inspect.set_defaults(run=_inspect)
+    _add_ask(commands)
+    _add_inspect(commands)
     return parser
 
 
@@ -75,92 +71,82 @@ class _ShowVersion(argparse.Action):
         parser.exit()
 
 
+_EXIT_CODES = (
+    "Exit codes: 0 answered, 1 refused or wrongly asked, 2 not a command line, "
+    "3 no answer (no server, or not in time)."
+)
+
+
+def _add_ask(commands) -> None:
+    ask = commands.add_parser(
+        "ask", help="send a request to a running server", epilog=_EXIT_CODES
+    )
+    ask.add_argument("text", nargs="*", help="rows of the signature's only input")
+    ask.add_argument(
+        "--inputs",
+        metavar="JSON",
+        help="input names to values; - reads them from stdin",
+    )
+    ask.add_argument(
+        "--examples",
+        metavar="JSON",
+        help="a list of examples to classify or regress; - reads it from stdin",
+    )
+    ask.add_argument("--signature", default="serving_default", metavar="NAME")
+    ask.add_argument("--output", action="append", default=[], metavar="NAME")
+    ask.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_server_arguments(ask)
+    ask.set_defaults(run=_ask)
+
+
+def _add_inspect(commands) -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="show a model of a running server, or of a folder",
+        epilog=_EXIT_CODES,
+    )
+    inspect.add_argument(
+        "folder", nargs="?", help="an exported model, or its base path; asks no server"
+    )
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_server_arguments(inspect)
+    inspect.set_defaults(run=_inspect)
+
+
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--address", default="127.0.0.1:8500", metavar="HOST:PORT")
-    parser.add_argument("--model", default="default", metavar="NAME")
-    parser.add_argument("--model-version", type=int, metavar="N")
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
-
-
-def _ask(arguments: argparse.Namespace) -> int:
-    def ask(client) -> None:
-        answer = client.predict(
-            _inputs(client, arguments),
-            signature_name=arguments.signature,
-            outputs=arguments.output,
-            version=arguments.model_version,
+    server = parser.add_argument_group("server")
+    server.add_argument(
+        "--address",
+        default="127.0.0.1:8500",
+        help="host:port or unix:path for gRPC, http://host:port for REST",
+    )
+    server.add_argument("--model", default="default", metavar="NAME")
+    version = server.add_mutually_exclusive_group()
+    version.add_argument("--model-version", type=int, metavar="N")
+    version.add_argument(
+        "--model-label", metavar="LABEL", help="a version by its label"
+    )
+    server.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
+    server.add_argument(
+        "--wait",
+        type=float,
+        metavar="SECONDS",
+        help="wait so long at most until the model serves",
+    )
+    security = parser.add_argument_group("security")
+    security.add_argument("--tls", action="store_true", help="encrypt gRPC")
+    for option, content in (
+        ("--root-certificates", "the authorities to trust"),
+        ("--private-key", "the client's key"),
+        ("--certificate-chain", "the client's certificate"),
+    ):
+        security.add_argument(
+            option, metavar="FILE", help=f"{content}, PEM; implies --tls"
         )
-        for name, array in answer.items():
-            print(f"{name}: {_to_json(array)}")
-
-    return _with_client(arguments, ask)
-
-
-def _inspect(arguments: argparse.Namespace) -> int:
-    def inspect(client) -> None:
-        from keras_attn.serving.client.casting import describe
-
-        for status in client.status(version=arguments.model_version):
-            error = f" ({status.error_message})" if status.error_message else ""
-            print(f"version {status.version}: {status.state}{error}")
-        metadata = client.metadata(version=arguments.model_version)
-        print(f"signatures of version {metadata.version}:")
-        for name, signature in metadata.signatures.items():
-            print(f"  {name}")
-            print(f"    inputs:  {describe(signature.inputs)}")
-            print(f"    outputs: {describe(signature.outputs)}")
-
-    return _with_client(arguments, inspect)
-
-
-def _with_client(arguments: argparse.Namespace, work: Callable[[Any], None]) -> int:
-    from keras_attn.serving import Client, ServingError
-
-    try:
-        with Client(arguments.address, arguments.model, arguments.timeout) as client:
-            work(client)
-    except (ServingError, ValueError) as error:
-        print(f"keras-attn: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _inputs(client, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What to send: JSON with names, or rows for the only input."""
-    if bool(arguments.text) == bool(arguments.inputs):
-        raise ValueError("Give either rows of text or --inputs.")
-    if arguments.inputs:
-        text = sys.stdin.read() if arguments.inputs == "-" else arguments.inputs
-        try:
-            inputs = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"--inputs is not JSON: {error}.") from error
-        if not isinstance(inputs, dict):
-            raise ValueError(f"--inputs must be a JSON object. Received: {text}")
-        return inputs
-    signatures = client.metadata(version=arguments.model_version).signatures
-    if arguments.signature not in signatures:
-        raise ValueError(
-            f"--signature must be one of {sorted(signatures)}. "
-            f"Received: {arguments.signature}"
-        )
-    inputs = signatures[arguments.signature].inputs
-    if len(inputs) != 1:
-        raise ValueError(f"Several inputs, {sorted(inputs)}: give them with --inputs.")
-    ((name, spec),) = inputs.items()
-    is_text = spec.dtype == "string"
-    return {name: arguments.text if is_text else list(map(_number, arguments.text))}
-
-
-def _number(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"Not a number or a list: {text!r}.") from error
-
-
-def _to_json(array) -> str:
-    return json.dumps(array.tolist(), ensure_ascii=False, default=repr)
+    security.add_argument(
+        "--token-file", metavar="FILE", help="a bearer token, read for each request"
+    )
+    security.add_argument("--header", action="append", default=[], metavar="NAME=VALUE")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Export a model, serve it, ask it.
 
-`export` writes a SavedModel, `Server` serves it over TF Serving's gRPC API, `Client`
-asks any such server. `Client` and the errors need NumPy and gRPC alone; TensorFlow and
-Keras are imported with the first use of `export` or `Server`.
+`export` writes a SavedModel, `Server` serves it over TF Serving's API, `Client` and
+`AsyncClient` ask any such server. The clients and the errors need NumPy and gRPC alone;
+TensorFlow and Keras are imported with the first use of `export` or `Server`.
 """
 
 import importlib
@@ -11,33 +11,59 @@ import types
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keras_attn.serving.client import Client as Client
-    from keras_attn.serving.export import export as export
-    from keras_attn.serving.server import Server as Server
+    from keras_attn.serving.client import (
+        AbortedError,
+        AlreadyExistsError,
+        AsyncClient,
+        CancelledError,
+        Client,
+        DataLossError,
+        DeadlineExceededError,
+        FailedPreconditionError,
+        InternalError,
+        InvalidArgumentError,
+        ModelConfig,
+        NotFoundError,
+        OutOfRangeError,
+        PermissionDeniedError,
+        ResourceExhaustedError,
+        ServingError,
+        Tls,
+        UnauthenticatedError,
+        UnavailableError,
+        UnimplementedError,
+        UnknownError,
+    )
+    from keras_attn.serving.export import export
+    from keras_attn.serving.server import Server
 
-_HOMES = {
-    "Client": "client",
-    "ServingError": "client",
-    "AbortedError": "client",
-    "AlreadyExistsError": "client",
-    "CancelledError": "client",
-    "DataLossError": "client",
-    "DeadlineExceededError": "client",
-    "FailedPreconditionError": "client",
-    "InternalError": "client",
-    "InvalidArgumentError": "client",
-    "NotFoundError": "client",
-    "OutOfRangeError": "client",
-    "PermissionDeniedError": "client",
-    "ResourceExhaustedError": "client",
-    "UnauthenticatedError": "client",
-    "UnavailableError": "client",
-    "UnimplementedError": "client",
-    "UnknownError": "client",
-    "Server": "server",
-}
+__all__ = [
+    "AbortedError",
+    "AlreadyExistsError",
+    "AsyncClient",
+    "CancelledError",
+    "Client",
+    "DataLossError",
+    "DeadlineExceededError",
+    "FailedPreconditionError",
+    "InternalError",
+    "InvalidArgumentError",
+    "ModelConfig",
+    "NotFoundError",
+    "OutOfRangeError",
+    "PermissionDeniedError",
+    "ResourceExhaustedError",
+    "Server",
+    "ServingError",
+    "Tls",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnimplementedError",
+    "UnknownError",
+    "export",
+]
 
-__all__ = ["export", *_HOMES]
+_HOMES = dict.fromkeys(__all__, "client") | {"Server": "server"}
 
 
 def __getattr__(name: str):

@@ -6,14 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_attn.serving._examples import Rows, batch_of
-
-try:
-    from tensorflow_serving.apis import prediction_log_pb2
-except ModuleNotFoundError as error:
-    raise ImportError(
-        "Exports hold warm-up requests in the messages of `tensorflow-serving-api`, "
-        "which is not installed: pip install 'keras-attn[serving]'"
-    ) from error
+from keras_attn.serving._messages import prediction_log_pb2
 
 FILE_NAME = "tf_serving_warmup_requests"
 # A server refuses to load a version with more records.

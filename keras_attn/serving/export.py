@@ -24,7 +24,9 @@ def export(
     The version is a SavedModel that TensorFlow Serving and `keras-attn serve` load as
     it is. It is built in a folder that no server looks at, loaded back, compared with
     the live model on example requests, and only then renamed to its number; a failed
-    or interrupted export leaves nothing behind.
+    or interrupted export leaves nothing behind. What a server is told beside the
+    model goes with it: batch sizes into the version, and with the first version a
+    `config` folder that holds the files for its flags.
 
     What is served: `signatures` where given, else those of the model's own
     `serving_signatures()`, else its forward pass as `serving_default`, with training
@@ -45,8 +47,9 @@ def export(
             the function is a `tf.Module` or layer that holds them.
         examples: Optional dict `{signature: {input: rows}}` of real requests. Without
             one, a signature is checked and warmed up with zeros and empty strings.
-        allowed_batch_sizes: Increasing ints. Every signature gets a warm-up request
-            of each size.
+        allowed_batch_sizes: Increasing ints. Every signature without XLA gets a
+            warm-up request of each size, and a server that batches is told to keep to
+            them.
         card: Optional dict for the model card, such as `description`, `data`,
             `licence`, `metrics` and `limits`: text, numbers, lists and dicts.
 
@@ -80,6 +83,11 @@ def export(
     from keras_attn.serving import _archive, _model_card, _saved_model
     from keras_attn.serving._examples import examples_for
     from keras_attn.serving._model_signature import model_signature
+    from keras_attn.serving._operator_files import (
+        BATCHING_FILE,
+        batching_parameters,
+        write_config,
+    )
     from keras_attn.serving._signatures import DEFAULT, checked_signatures
     from keras_attn.serving._verification import verify
     from keras_attn.serving._warmup import MOST_RECORDS, write_warmup
@@ -101,7 +109,8 @@ def export(
     with staging(folder) as staged:
         _archive.write(archive, staged)
         meta_graph = _saved_model.read_meta_graph(staged)
-        if _saved_model.compiles(meta_graph, DEFAULT):
+        compiled = {name for name in rows if _saved_model.compiles(meta_graph, name)}
+        if DEFAULT in compiled:
             raise ValueError(
                 f"Signature {DEFAULT!r} must not be compiled by XLA, which servers "
                 "refuse by default. Take `jit_compile=True` out of its function, or "
@@ -111,12 +120,17 @@ def export(
         verify(staged, functions, rows, (*batch_sizes, batch_sizes[0] + 1)[:2])
         extra = staged / "assets.extra"
         extra.mkdir()
-        write_warmup(extra, folder.name, rows, batch_sizes)
+        # One that is refused, as servers refuse XLA, would keep the version out.
+        warmed = {name: rows[name] for name in rows if name not in compiled}
+        write_warmup(extra, folder.name, warmed, batch_sizes)
+        (staged / BATCHING_FILE).write_text(batching_parameters(served, batch_sizes))
         facts = _model_card.gather_facts(staged, model, said, list(rows), batch_sizes)
         (extra / "ops.txt").write_text("\n".join(facts["ops"]) + "\n")
-        return publish(
+        published = publish(
             staged, lambda version: _model_card.write_card(extra, facts, version)
         )
+    write_config(folder)
+    return published
 
 
 def _check_backend() -> None:

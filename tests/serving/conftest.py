@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from tests.serving.heads_model import save_heads
+
 
 def save_toolbox(path, offset=0.0):
     """A SavedModel with a signature for each thing a server must get right."""
@@ -116,19 +118,23 @@ class ServerProcess:
 
     def __init__(self, command):
         self._process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self):
-        for line in self._process.stderr:
+        for line in self._process.stdout:
             self.lines.append(line)
 
     @property
     def log(self):
         return "".join(self.lines)
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def wait_for_line(self, text, timeout=60):
         end = time.monotonic() + timeout
@@ -151,7 +157,7 @@ class ServerProcess:
     def wait(self, timeout=60):
         code = self._process.wait(timeout)
         self._reader.join(timeout)
-        self._process.stderr.close()
+        self._process.stdout.close()
         return code
 
     def kill(self):
@@ -167,7 +173,7 @@ def serve():
 
     def start(*flags):
         command = [sys.executable, "-m", "keras_attn.cli", "serve", *flags]
-        processes.append(ServerProcess(command))
+        processes.append(ServerProcess([*command, "--engine=embedded"]))
         return processes[-1]
 
     yield start
@@ -184,18 +190,40 @@ def free_port():
 
 
 OFFICIAL = os.environ.get("TENSORFLOW_MODEL_SERVER")
+GIVEN = os.environ.get("KERAS_ATTN_SERVER")
 
 
 @pytest.fixture(scope="session")
-def embedded_address(toolbox):
+def heads(tmp_path_factory):
+    """The base path of a TensorFlow 1 model with one version, 5."""
+    base = tmp_path_factory.mktemp("models") / "heads"
+    save_heads(base / "5", base.parent / "vocabulary.txt")
+    return base
+
+
+@pytest.fixture(scope="session")
+def two_models(toolbox, heads, tmp_path_factory):
+    """The configuration of a server for both."""
+    config = tmp_path_factory.mktemp("config") / "models.config"
+    models = "".join(
+        f'config {{ name: "{base.name}" base_path: "{base}" '
+        'model_platform: "tensorflow" } '
+        for base in (toolbox, heads)
+    )
+    config.write_text(f"model_config_list {{ {models} }}")
+    return config
+
+
+@pytest.fixture(scope="session")
+def embedded_address(two_models):
     from keras_attn.serving import Server
 
-    with Server(toolbox) as server:
+    with Server(model_config_file=str(two_models)) as server:
         yield server.address
 
 
 @pytest.fixture(scope="session")
-def official_address(toolbox):
+def official_address(two_models):
     if not OFFICIAL:
         pytest.skip("TENSORFLOW_MODEL_SERVER names no binary")
     from keras_attn.serving import Client
@@ -205,8 +233,7 @@ def official_address(toolbox):
         [
             OFFICIAL,
             f"--port={address.rpartition(':')[2]}",
-            "--model_name=toolbox",
-            f"--model_base_path={toolbox}",
+            f"--model_config_file={two_models}",
         ]
     )
     try:
@@ -217,7 +244,16 @@ def official_address(toolbox):
         process.kill()
 
 
-@pytest.fixture(params=["embedded", *(["official"] if OFFICIAL else [])])
+@pytest.fixture(scope="session")
+def given_address():
+    """A server that somebody else runs, over models as `two_models` lists them."""
+    return GIVEN
+
+
+SERVERS = {"embedded": True, "official": OFFICIAL, "given": GIVEN}
+
+
+@pytest.fixture(params=[name for name, runs in SERVERS.items() if runs])
 def address(request):
     """Every server the contract holds for."""
     return request.getfixturevalue(f"{request.param}_address")

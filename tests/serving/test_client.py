@@ -1,7 +1,5 @@
 """The client against a real server, and against none."""
 
-import subprocess
-import sys
 import threading
 import time
 from importlib import import_module
@@ -21,19 +19,8 @@ from keras_attn.serving import (
     UnavailableError,
 )
 from keras_attn.serving.client.casting import cast
-from keras_attn.serving.wire.messages import TensorSpec
+from keras_attn.serving.wire.metadata import TensorSpec
 from tests.serving.conftest import add_version, free_port
-
-
-def test_importing_the_client_brings_no_framework():
-    code = (
-        "import sys; from keras_attn.serving import Client, ServingError; "
-        "print(sorted({'keras', 'tensorflow', 'google.protobuf'} & set(sys.modules)))"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert shown.stdout.strip() == "[]"
 
 
 def test_public_names_are_what_they_seem():
@@ -148,23 +135,37 @@ def test_a_server_that_comes_back_is_found_again(toolbox):
                 assert client.predict({"x": np.zeros((1, 3))})["total"] == 0
 
 
-def test_a_new_version_may_have_other_inputs(tmp_path):
+@pytest.mark.parametrize("api", ["grpc", "rest"])
+def test_a_new_version_may_be_another_model(tmp_path, api):
     import tensorflow as tf
 
-    add_version(tmp_path / "model", 1)
-    with (
-        Server(tmp_path / "model", file_system_poll_wait_seconds=1) as server,
-        Client(server.address, "model", timeout=30) as client,
-    ):
-        client.predict({"x": np.zeros((1, 3))})
+    def add(version, name, dtype):
         module = tf.Module()
+        spec = tf.TensorSpec([None], dtype, name)
         module.call = tf.function(
-            lambda z: {"z": z}, input_signature=[tf.TensorSpec([None], tf.int32, "z")]
-        )
+            lambda **inputs: {"twice": 2 * inputs[name]}
+        ).get_concrete_function(**{name: spec})
         tf.saved_model.save(module, str(tmp_path / "next"), signatures=module.call)
-        (tmp_path / "next").rename(tmp_path / "model" / "2")
-        client.wait_until_available(30, version=2)
-        assert client.predict({"z": [4]})["z"].tolist() == [4]
+        (tmp_path / "next").rename(tmp_path / "model" / str(version))
+        client.wait_until_available(30, version=version)
+
+    def ask(name, value):
+        return client.predict({name: [value]})["twice"].tolist()
+
+    add_version(tmp_path / "model", 1)
+    with Server(
+        tmp_path / "model", rest_api_port=-1, file_system_poll_wait_seconds=1
+    ) as server:
+        rest = f"http://{server.rest_address}"
+        with Client(server.address if api == "grpc" else rest, "model") as client:
+            client.predict({"x": np.zeros((1, 3))})
+            add(2, "z", tf.int32)
+            assert ask("z", 4) == [8]
+            with pytest.raises(ValueError, match="takes int32"):
+                ask("z", 0.25)
+            add(3, "z", tf.float32)
+            assert ask("z", 4) == [8.0]
+            assert ask("z", 0.25) == [0.5]
 
 
 def test_closed_client(address):

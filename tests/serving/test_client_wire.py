@@ -13,16 +13,20 @@ from tensorflow_serving.apis import (
 
 from keras_attn.serving.wire import TensorError, WireError
 from keras_attn.serving.wire.fields import decode_varints, encode_varints
+from keras_attn.serving.wire.management import (
+    VersionStatus,
+    decode_status_response,
+    encode_status_request,
+)
 from keras_attn.serving.wire.messages import (
     ModelSpec,
     PredictRequest,
     PredictResponse,
+)
+from keras_attn.serving.wire.metadata import (
     TensorSpec,
-    VersionStatus,
     decode_metadata_response,
-    decode_status_response,
     encode_metadata_request,
-    encode_status_request,
 )
 from keras_attn.serving.wire.tensors import decode_tensor, encode_tensor
 

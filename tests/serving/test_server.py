@@ -1,8 +1,10 @@
 """The life of a server: versions, configurations, warm-up, ports."""
 
 import contextlib
+import socket
 import threading
 import time
+import urllib.request
 
 import grpc
 import numpy as np
@@ -15,12 +17,11 @@ from keras_attn.serving import (
     InternalError,
     InvalidArgumentError,
     NotFoundError,
+    ResourceExhaustedError,
     Server,
-    UnimplementedError,
 )
 from keras_attn.serving.server import StatusError
-from keras_attn.serving.server.flags import Options, parse
-from tests.serving.conftest import add_version
+from tests.serving.conftest import add_version, free_port
 
 ONES = {"x": np.ones((1, 3), "float32")}
 
@@ -139,7 +140,8 @@ def test_several_models_policies_and_labels(tmp_path):
           }}
           config {{ name: "newest" base_path: "{base}" model_platform: "tensorflow" }}
         }}""")
-    with Server(model_config_file=str(config)) as server:
+    flags = {"allow_version_labels_for_unavailable_models": True}
+    with Server(model_config_file=str(config), **flags) as server:
         with Client(server.address, "chosen", timeout=30) as client:
             assert states(client) == {2: "AVAILABLE", 1: "AVAILABLE"}
             assert client.predict(ONES)["y"][0, 0] == 8
@@ -227,7 +229,7 @@ def warm_up_record(**inputs):
         ([b"\xff\xff"], "Failed to parse warmup record"),
         (
             [prediction_log_pb2.PredictionLog(session_run_log={}).SerializeToString()],
-            "Unsupported log_type for warmup: session_run_log",
+            "Unsupported log_type for warmup: 5",
         ),
     ],
 )
@@ -285,6 +287,20 @@ def test_an_unknown_operation_is_named(tmp_path):
         Server(tmp_path / "toolbox", max_num_load_retries=0).start()
 
 
+def test_a_tflite_model_serves_where_it_is_preferred(tmp_path):
+    version = add_version(tmp_path / "toolbox", 1)
+    doubled = tf.function(lambda x: 2 * x, [tf.TensorSpec([2], tf.float32, "x")])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [doubled.get_concrete_function()]
+    )
+    (version / "model.tflite").write_bytes(converter.convert())
+    with running(tmp_path / "toolbox", prefer_tflite_model=True) as (_, client):
+        (answer,) = client.predict({"x": np.float32([1, 4])}).values()
+        assert answer.tolist() == [2, 8]
+    with running(tmp_path / "toolbox") as (_, client):
+        assert client.predict(ONES)["y"][0, 0] == 6
+
+
 def test_xla_runs_only_where_it_is_allowed(toolbox):
     with running(toolbox) as (_, client):
         with pytest.raises(InternalError, match="XLA compilation disabled"):
@@ -310,19 +326,14 @@ def test_answers_as_tensor_content(toolbox):
     assert not output.float_val
 
 
-@pytest.mark.parametrize(
-    "method", ["Classify", "Regress", "MultiInference", "PredictStreamed"]
-)
-def test_other_methods_are_unimplemented(embedded_address, method):
-    from keras_attn.serving.client.errors import BY_CODE
-
-    path = f"/tensorflow.serving.PredictionService/{method}"
+def test_a_method_that_there_is_not(embedded_address):
+    path = "/tensorflow.serving.PredictionService/PredictStreamed"
     with grpc.insecure_channel(
         embedded_address, [("grpc.enable_http_proxy", 0)]
     ) as channel:
         with pytest.raises(grpc.RpcError) as caught:
             channel.unary_unary(path)(b"", timeout=30)
-    assert BY_CODE[caught.value.code().name] is UnimplementedError
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("method", ["Predict", "GetModelMetadata"])
@@ -344,8 +355,124 @@ def test_health(toolbox):
             check = channel.unary_unary("/grpc.health.v1.Health/Check")
             assert check(b"", timeout=30) == b"\x08\x01"
             assert check(b"\x0a\x0cModelService", timeout=30) == b"\x08\x01"
-            with pytest.raises(grpc.RpcError, match="unknown service"):
+            with pytest.raises(grpc.RpcError, match="service name unknown"):
                 check(b"\x0a\x01x", timeout=30)
+
+
+def test_the_flags_reach_the_channels(toolbox):
+    arguments = "grpc.max_receive_message_length=50,grpc.primary_user_agent=x"
+    with running(toolbox, grpc_channel_arguments=arguments) as (_, client):
+        with pytest.raises(ResourceExhaustedError, match="larger than max"):
+            client.predict({"x": np.ones((9, 3), "float32")})
+
+
+def test_metrics_of_grpc_requests(toolbox):
+    with running(toolbox) as (server, client):
+        client.predict(ONES)
+        with pytest.raises(InvalidArgumentError):
+            client.predict({"x": np.ones((1, 9), "float32")})
+        page = server.metrics.render()
+    labels = 'model_name="toolbox"'
+    for line in (
+        f'request_count{{{labels},status="OK"}} 1',
+        f'request_count{{{labels},status="INVALID_ARGUMENT"}} 1',
+        f'request_latency_count{{{labels},API="Predict",entrypoint="GRPC"}} 1',
+        f'runtime_latency_count{{{labels},API="Predict",runtime="TF1"}} 1',
+    ):
+        assert f":tensorflow:serving:{line}\n" in page
+
+
+def fetch(server, path, body=None):
+    without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    url = f"http://{server.rest_address}{path}"
+    with without_proxy.open(url, body, timeout=30) as response:
+        return response.read().decode()
+
+
+def test_rest_beside_grpc_with_metrics(toolbox, tmp_path):
+    file = tmp_path / "monitoring.config"
+    file.write_text('prometheus_config { enable: true path: "/metrics" }')
+    flags = {"rest_api_port": -1, "monitoring_config_file": str(file)}
+    with running(toolbox, **flags) as (server, client):
+        client.predict(ONES)
+        assert '"state": "AVAILABLE"' in fetch(server, "/v1/models/toolbox")
+        count = ':tensorflow:serving:request_count{model_name="toolbox",status="OK"} 1'
+        assert count in fetch(server, "/metrics")
+        address = server.rest_address
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address.split(":"), timeout=10)
+    with running(toolbox) as (server, _), pytest.raises(RuntimeError, match="REST"):
+        print(server.rest_address)
+
+
+def test_rest_on_the_port_of_grpc_is_left_out(toolbox, caplog):
+    port = free_port()
+    with running(toolbox, port=port, rest_api_port=port) as (_, client):
+        assert client.predict(ONES)["y"][0, 0] == 6
+    assert "server_options.http_port cannot be same as grpc_port" in caplog.text
+
+
+def test_a_rest_port_in_use_stops_the_start_before_models_load(toolbox, caplog):
+    caplog.set_level("INFO", "keras_attn.serving")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"Could not bind 127.0.0.1:{port}"):
+            Server(toolbox, rest_api_port=port).start()
+    assert "Loading servable" not in caplog.text
+
+
+def test_a_changed_config_file_is_read_again(tmp_path, toolbox):
+    config = tmp_path / "models.config"
+
+    def write(*names):
+        models = (
+            f'config {{ name: "{name}" base_path: "{toolbox}" '
+            'model_platform: "tensorflow" }'
+            for name in names
+        )
+        whole = tmp_path / "new.config"
+        whole.write_text(f"model_config_list {{ {' '.join(models)} }}")
+        whole.replace(config)
+
+    write("first")
+    flags = {"model_config_file_poll_wait_seconds": 1, "model_config_file": str(config)}
+    with Server(**flags) as server:
+        write("first", "second")
+        with Client(server.address, "second", timeout=30) as client:
+            assert client.wait_until_available(30) == 3
+        config.write_text("nonsense")
+        with Client(server.address, "first", timeout=30) as client:
+            assert client.predict(ONES)["y"][0, 0] == 6
+
+
+def test_batching_parameters_need_batching(toolbox, tmp_path):
+    file = tmp_path / "batching.config"
+    file.write_text("max_batch_size { value: 4 }")
+    flags = {"batching_parameters_file": str(file)}
+    text = (
+        "INVALID_ARGUMENT: server_options.batching_parameters_file is set without "
+        "setting server_options.enable_batching to true."
+    )
+    with pytest.raises(StatusError) as caught:
+        Server(toolbox, **flags).start()
+    assert str(caught.value) == text
+    with running(toolbox, enable_batching=True, **flags) as (server, client):
+        assert client.predict(ONES, outputs=["y"])["y"][0, 0] == 6
+        with pytest.raises(InvalidArgumentError, match="maximum input batch size 4"):
+            client.predict({"x": np.ones((5, 3), "float32")}, outputs=["y"])
+        page = server.metrics.render()
+    assert ":batching_session:wrapped_run_count{} 1\n" in page
+
+
+def test_batching_parameters_of_a_version(tmp_path):
+    version = add_version(tmp_path / "toolbox", 1)
+    (version / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
+    flags = {"enable_batching": True, "enable_per_model_batching_parameters": True}
+    with running(tmp_path / "toolbox", **flags) as (_, client):
+        with pytest.raises(InvalidArgumentError, match="maximum input batch size 2"):
+            client.predict({"x": np.ones((3, 3), "float32")}, outputs=["y"])
 
 
 def test_two_servers_do_not_share_a_port(toolbox):
@@ -371,6 +498,22 @@ def test_stopping_waits_for_requests_in_flight(toolbox):
     assert answers[0]["done"] == 300_000
 
 
+def test_stopping_waits_for_rest_requests_in_flight(toolbox):
+    answers = []
+    body = b'{"signature_name": "count", "inputs": 300000}'
+
+    def ask(server):
+        answers.append(fetch(server, "/v1/models/toolbox:predict", body))
+
+    with running(toolbox, rest_api_port=-1) as (server, _):
+        thread = threading.Thread(target=ask, args=[server])
+        thread.start()
+        time.sleep(0.2)
+        assert thread.is_alive()
+    thread.join()
+    assert '"outputs": 300000' in answers[0]
+
+
 def test_keras_export(tmp_path):
     import keras
 
@@ -380,42 +523,3 @@ def test_keras_export(tmp_path):
     with running(tmp_path / "toolbox") as (_, client):
         (output,) = client.predict({"x": x}).values()
     np.testing.assert_allclose(output, model(x), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--port=9", "--model_name=m", "--enable_model_warmup=false"],
-        ["--port", "9", "--model_name", "m", "--enable_model_warmup", "false"],
-    ],
-)
-def test_flags_are_read_in_both_spellings(arguments):
-    options, remarks = parse(arguments)
-    assert options == Options(port=9, model_name="m", enable_model_warmup=False)
-    assert remarks == []
-
-
-def test_flags_without_effect_and_unknown_ones():
-    options, remarks = parse(
-        ["--rest_api_port=8501", "--enable_batching", "--nope=1", "x", "--port=9"]
-    )
-    assert options == Options(port=9)
-    assert remarks == [
-        "--rest_api_port has no effect yet.",
-        "--enable_batching has no effect yet.",
-        "unknown argument: --nope=1",
-        "unknown argument: x",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (["--port=x"], "Couldn't interpret value x for flag port"),
-        (["--enable_model_warmup=maybe"], "value maybe for flag enable_model_warmup"),
-        (["--port"], "--port needs a value"),
-    ],
-)
-def test_wrong_flag_values(arguments, problem):
-    with pytest.raises(ValueError, match=problem):
-        parse(arguments)

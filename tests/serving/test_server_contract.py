@@ -138,6 +138,32 @@ def test_short_value_lists_repeat_the_last(prediction, values, expected):
     np.testing.assert_array_equal(tf.make_ndarray(output), expected)
 
 
+@pytest.mark.parametrize(
+    ("signature", "alias", "field", "values", "expected"),
+    [
+        ("months", "text", "string_val", [], [b"", b"", b""]),
+        ("months", "text", "string_val", [b"a", b"b"], [b"a", b"b", b"b"]),
+        ("gather", "row", "int_val", [], [[1.0, -1.0]] * 3),
+        ("gather", "row", "int_val", [2], [[3.0, 0.25]] * 3),
+    ],
+)
+def test_short_lists_of_other_types(
+    prediction, signature, alias, field, values, expected
+):
+    tensor = tensor_of_shape(3, **{field: values})
+    tensor.dtype = {"string_val": 7, "int_val": 3}[field]
+    request = predict_request(signature=signature, **{alias: tensor})
+    outputs = prediction.Predict(request, timeout=30).outputs
+    given = tf.make_ndarray(outputs["echo" if signature == "months" else "row"])
+    assert given.tolist() == expected
+
+
+def test_a_scalar_needs_no_shape(prediction):
+    request = predict_request(signature="echo", x=tensor_of_shape(float_val=[2.5]))
+    output = tf.make_ndarray(prediction.Predict(request, timeout=30).outputs["x"])
+    assert (output.shape, output.item()) == ((), 2.5)
+
+
 def no_spec():
     return predict_pb2.PredictRequest()
 
@@ -162,6 +188,18 @@ def bad_tensor():
 
 def untyped_tensor():
     return predict_request(x=tf.make_tensor_proto(0).__class__())
+
+
+def tensor_of_shape(*sizes, **fields):
+    tensor = tf.make_tensor_proto(floats(1, 3)).__class__(dtype=1, **fields)
+    tensor.tensor_shape.dim.extend(tensor.tensor_shape.Dim(size=size) for size in sizes)
+    return tensor
+
+
+def tensor_of_open_rank():
+    tensor = tensor_of_shape(float_val=[1.0])
+    tensor.tensor_shape.unknown_rank = True
+    return tensor
 
 
 TYPES = "bool,double,half,int32,int64,int8,uint8"
@@ -214,6 +252,23 @@ ERRORS = {
     ),
     "wrong size of content": (bad_tensor(), INVALID, "tensor parsing error: x"),
     "no type": (untyped_tensor(), INVALID, "tensor parsing error: x"),
+    "too much content": (
+        predict_request(
+            x=tensor_of_shape(1, 3, tensor_content=bytes(16)),
+        ),
+        INVALID,
+        "tensor parsing error: x",
+    ),
+    "size below zero": (
+        predict_request(x=tensor_of_shape(-1, 3, float_val=[1.0])),
+        INVALID,
+        "tensor parsing error: x",
+    ),
+    "open rank": (
+        predict_request(x=tensor_of_open_rank()),
+        INVALID,
+        "tensor parsing error: x",
+    ),
     "unknown output": (
         predict_request(x=floats(1, 3), outputs=["z"]),
         INVALID,
@@ -235,6 +290,7 @@ ERRORS = {
         INVALID,
         "Matrix size-incompatible: In[0]: [1,4], In[1]: [3,2]\n\t [[{{",
     ),
+    "wrong rank": (predict_request(x=floats(3)), INVALID, "In[0] "),
     "index out of range": (
         predict_request(signature="gather", row=np.array([9], "int32")),
         INVALID,
@@ -251,6 +307,27 @@ ERRORS = {
         PRECONDITION,
         'Serving signature key "x" not found.',
     ),
+    "model before signature": (
+        predict_request("foo", signature="x"),
+        NOT_FOUND,
+        "Servable not found for request: Latest(foo)",
+    ),
+    "number before values": (
+        predict_request(x=tensor_of_shape(-1), z=1),
+        INVALID,
+        "input size does not match signature: 2!=1",
+    ),
+    "values before outputs": (
+        predict_request(x=tensor_of_shape(-1), outputs=["z"]),
+        INVALID,
+        "tensor parsing error: x",
+    ),
+    "unknown output before a repeated one": (
+        predict_request(x=floats(1, 3), outputs=["y", "z", "y"]),
+        INVALID,
+        "output tensor alias not found in signature: z Outputs expected to be in the "
+        "set {total,y}.",
+    ),
     "inputs before outputs": (
         predict_request(outputs=["z"]),
         INVALID,
@@ -262,7 +339,7 @@ ERRORS = {
         "output tensor alias not found in signature: z",
     ),
 }
-OPEN_ENDED = ("[[{{", "0!=1", "signature: z")
+OPEN_ENDED = ("[[{{", "!=1", "signature: z", "In[0] ")
 
 
 @pytest.mark.parametrize("case", ERRORS)
@@ -335,6 +412,11 @@ def test_metadata_holds_the_signatures(prediction):
         ),
         (
             metadata_request(fields=["x"]),
+            INVALID,
+            "Metadata field x is not supported",
+        ),
+        (
+            metadata_request("foo", fields=["x"]),
             INVALID,
             "Metadata field x is not supported",
         ),

@@ -1,15 +1,15 @@
 """From what a caller has to what a signature takes, where nothing is lost."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from keras_attn.serving.wire.messages import Signature, TensorSpec
+from keras_attn.serving.wire.examples import Example
+from keras_attn.serving.wire.metadata import Signature, TensorSpec
 
-_KIND_ORDER = (
-    "biufc"  # a value may move to a wider kind: bool, integers, floats, complex
-)
+_KIND_ORDER = "biufc"  # a value may move to a wider kind: integers, floats, complex
+_FEATURE_TYPES = {"b": "int64", "i": "int64", "u": "int64", "f": "float32"}
 
 
 def to_inputs(inputs: Mapping[str, Any], signature: Signature) -> dict[str, np.ndarray]:
@@ -29,6 +29,25 @@ def to_inputs(inputs: Mapping[str, Any], signature: Signature) -> dict[str, np.n
             f"{sorted(inputs)}. Expected: {describe(signature.inputs)}."
         )
     return {name: cast(name, inputs[name], signature.inputs[name]) for name in inputs}
+
+
+def to_examples(examples: Iterable[Mapping[str, Any]]) -> list[Example]:
+    """Casts features to the three kinds of `tf.train.Example`.
+
+    Raises:
+        ValueError: A value is of no such kind, or would lose something.
+    """
+    return [to_example(example) for example in examples]
+
+
+def to_example(example: Mapping[str, Any]) -> Example:
+    return {name: _to_feature(name, value) for name, value in example.items()}
+
+
+def _to_feature(name: str, value: Any) -> np.ndarray:
+    kind = np.asarray(value).dtype.kind
+    dtype = _FEATURE_TYPES.get(kind, "string")
+    return cast(name, value, TensorSpec(dtype)).reshape(-1)
 
 
 def describe(tensors: Mapping[str, TensorSpec]) -> str:

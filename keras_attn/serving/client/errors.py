@@ -31,7 +31,7 @@ class ServingError(Exception):
     Args:
         details: What the server said, or why it could not be asked.
         model: The model that was asked for.
-        address: The server's `host:port`.
+        address: Where the server was looked for.
 
     Attributes:
         code: Name of the gRPC status code.

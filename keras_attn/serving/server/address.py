@@ -2,6 +2,8 @@
 
 import socket
 
+from keras_attn.serving.server.flags import Options
+
 
 def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -23,3 +25,14 @@ def check_port_is_free(host: str, port: int) -> None:
             raise OSError(
                 error.errno, f"Could not bind {wanted}: {error.strerror}"
             ) from error
+
+
+def check_ports_are_free(options: Options) -> None:
+    """Looks at the ports of both APIs.
+
+    Raises:
+        OSError: As `check_port_is_free`.
+    """
+    check_port_is_free(options.host, options.port)
+    if options.rest_api_port > 0 and options.rest_api_port != options.port:
+        check_port_is_free(options.rest_host or options.host, options.rest_api_port)

@@ -7,9 +7,12 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from importlib import metadata
 
-from keras_attn.serving.server.address import check_port_is_free
-from keras_attn.serving.server.flags import Options, parse, usage
+from keras_attn.serving.server import engine
+from keras_attn.serving.server.address import check_ports_are_free
+from keras_attn.serving.server.arguments import parse, usage
+from keras_attn.serving.server.flags import Options
 
 _FAILED = 255  # the exit code of tensorflow_model_server
 
@@ -24,22 +27,54 @@ def main(arguments: Sequence[str]) -> int:
         print(usage())
         return 0
     try:
-        options, remarks = parse(arguments)
+        line = parse(arguments)
+        binary = engine.choose(line.options.engine)
     except ValueError as error:
-        print(f"{error}\n{usage()}", file=sys.stderr)
+        _remark(str(error))
+        print(usage())
         return _FAILED
-    for remark in remarks:
-        print(remark, file=sys.stderr)
+    if binary is not None:
+        _become(binary, arguments)
+    if line.options.version:
+        print(_versions())
+        return 0
+    for argument in line.unknown:
+        print(f"unknown argument: {argument}")
+    if line.unknown:
+        print(usage(), flush=True)
+    for name in line.ignored:
+        _remark(f"--{name} has no effect here.")
+    _remark("Engine: embedded.")
     _stop_on_signals()
     try:
-        check_port_is_free(options.host, options.port)  # before TensorFlow is imported
-        _serve(options)
+        check_ports_are_free(line.options)  # before TensorFlow is imported
+        _serve(line.options)
     except _Stop:
         return 0
     except Exception as error:
-        print(f"Failed to start server. Error: {error}", file=sys.stderr)
+        print(f"Failed to start server. Error: {error}", flush=True)
         return _FAILED
     return 0
+
+
+def _remark(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _become(binary: str, arguments: Sequence[str]) -> None:
+    """Replaces this process, so that signals and the exit code are the binary's."""
+    command, remarks = engine.official_command(binary, arguments)
+    for remark in remarks:
+        _remark(remark)
+    _remark(f"Engine: official, {binary}. It binds every address.")
+    os.execv(binary, command)
+
+
+def _versions() -> str:
+    return (
+        f"TensorFlow ModelServer: keras-attn {metadata.version('keras-attn')}\n"
+        f"TensorFlow Library: {metadata.version('tensorflow')}"
+    )
 
 
 def _serve(options: Options) -> None:

@@ -1,14 +1,20 @@
 """One version of a model: signatures, names and types around a graph session."""
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from keras_attn.serving.server.metrics import Metrics
 from keras_attn.serving.server.status import (
     failed_precondition,
+    internal,
     invalid_argument,
 )
 from keras_attn.serving.wire.messages import (
@@ -23,6 +29,12 @@ from keras_attn.serving.wire.tensors import (
     data_type_of,
     decode_tensor,
 )
+
+Value = bytes | memoryview | np.ndarray
+
+_METHOD_NAMES = [
+    f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress")
+]
 
 
 class Graph(Protocol):
@@ -41,6 +53,19 @@ class Graph(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class QueuedGraph(Graph, Protocol):
+    """A graph that can be asked without waiting for the answer."""
+
+    def submit(
+        self,
+        feeds: tuple[str, ...],
+        fetches: tuple[str, ...],
+        arrays: Sequence[np.ndarray],
+        timeout: float | None = None,
+    ) -> Future[list[np.ndarray]]: ...
+
+
 class Servable:
     """A version that can answer.
 
@@ -49,19 +74,32 @@ class Servable:
         version: Number of the version.
         graph: Runs `(feeds, fetches, arrays, timeout)`. Requests meet only there, so
             that is where batching enters.
+        check_method_names: Whether a signature answers only the method that it names.
+        metrics: What is told of examples and of the time that the graph takes.
     """
 
-    def __init__(self, name: str, version: int, graph: Graph):
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        graph: Graph,
+        *,
+        check_method_names: bool = False,
+        metrics: Metrics | None = None,
+    ):
         self.name = name
         self.version = version
         self.signature_defs = graph.signatures
+        self.check_method_names = check_method_names
         self._graph = graph
+        self._queue = graph if isinstance(graph, QueuedGraph) else None
+        self._metrics = metrics
         self._plans = {key: Plan(value) for key, value in graph.signatures.items()}
 
     def predict(
         self, request: PredictRequest, timeout: float | None = None
     ) -> PredictResponse:
-        """Answers a request whose inputs are still encoded.
+        """Answers a request; its inputs are encoded tensors, or arrays.
 
         The checks come in TF Serving's order: signature, number of inputs, names and
         values, outputs, types.
@@ -69,24 +107,90 @@ class Servable:
         Raises:
             StatusError: With TF Serving's code and text.
         """
+        call = self._prepare(request)
+        return call.answer(
+            self.run("Predict", call.feeds, call.fetches, call.arrays, timeout)
+        )
+
+    async def predict_in_loop(
+        self, request: PredictRequest, timeout: float | None = None
+    ) -> PredictResponse:
+        """`predict` for an event loop, which is not held up while the graph runs.
+
+        Cancelled before its batch starts, the request is not computed.
+        """
+        call = self._prepare(request)
+        arguments = (call.feeds, call.fetches, call.arrays, timeout)
+        with self._timed("Predict"):
+            if self._queue is not None:
+                values = await asyncio.wrap_future(self._queue.submit(*arguments))
+            else:
+                values = await asyncio.to_thread(self._graph.run, *arguments)
+        return call.answer(dict(zip(call.fetches, values, strict=True)))
+
+    def run(
+        self,
+        api: str,
+        feeds: tuple[str, ...],
+        fetches: tuple[str, ...],
+        arrays: Sequence[np.ndarray],
+        timeout: float | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Computes `fetches`, by their names, for a request of the method `api`.
+
+        Raises:
+            StatusError: TensorFlow's code and text.
+        """
+        with self._timed(api):
+            values = self._graph.run(feeds, fetches, arrays, timeout)
+        return dict(zip(fetches, values, strict=True))
+
+    @contextmanager
+    def _timed(self, api: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        if self._metrics is not None:
+            seconds = time.perf_counter() - start
+            self._metrics.observe_runtime(self.name, api, seconds)
+
+    def _prepare(self, request: PredictRequest) -> "Call":
         spec = request.model_spec or ModelSpec()
         key = spec.signature_name or DEFAULT_SIGNATURE
         plan = self._plans.get(key)
         if plan is None:
             raise failed_precondition(f'Serving signature key "{key}" not found.')
+        if self.check_method_names:
+            _check_method_name(plan.signature.method_name)
         arrays = plan.read_inputs(request.inputs)
         outputs = plan.choose_outputs(request.output_filter)
         plan.check_types(arrays)
-        fetches = tuple(dict.fromkeys(outputs.values()))
-        values = self._graph.run(plan.feeds, fetches, arrays, timeout)
-        by_name = dict(zip(fetches, values, strict=True))
-        return PredictResponse(
-            ModelSpec(spec.name, self.version, signature_name=key),
-            {alias: by_name[name] for alias, name in outputs.items()},
-        )
+        answering = ModelSpec(spec.name, self.version, signature_name=key)
+        return Call(answering, plan.feeds, arrays, outputs)
+
+    def count_examples(self, count: int) -> None:
+        if self._metrics is not None:
+            self._metrics.count_examples(self.name, count)
 
     def close(self) -> None:
         self._graph.close()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request made ready: what the graph is fed, and what the answer is called."""
+
+    spec: ModelSpec
+    feeds: tuple[str, ...]
+    arrays: list[np.ndarray]
+    outputs: dict[str, str]
+
+    @property
+    def fetches(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.outputs.values()))
+
+    def answer(self, values: dict[str, np.ndarray]) -> PredictResponse:
+        outputs = {alias: values[name] for alias, name in self.outputs.items()}
+        return PredictResponse(self.spec, outputs)
 
 
 @dataclass(frozen=True)
@@ -114,9 +218,9 @@ class Plan:
         defaults = self.signature.defaults.items()
         return {alias: tensor.SerializeToString() for alias, tensor in defaults}
 
-    def read_inputs(self, inputs: dict[str, memoryview]) -> list[np.ndarray]:
+    def read_inputs(self, inputs: dict[str, Value]) -> list[np.ndarray]:
         self._check_count(inputs)
-        tensors = self._defaults | inputs
+        tensors: dict[str, Value] = {**self._defaults, **inputs}
         for name, alias, _ in self._inputs:
             if alias not in tensors:
                 raise invalid_argument(
@@ -134,7 +238,7 @@ class Plan:
             )
         return arrays
 
-    def _check_count(self, inputs: dict[str, memoryview]) -> None:
+    def _check_count(self, inputs: dict[str, Value]) -> None:
         expected = {alias for _, alias, _ in self._inputs}
         missing = expected.difference(inputs)
         extra = set(inputs).difference(expected)
@@ -174,7 +278,17 @@ class Plan:
                 )
 
 
-def _read_tensor(alias: str, tensor: bytes | memoryview) -> np.ndarray:
+def _check_method_name(name: str) -> None:
+    if name not in _METHOD_NAMES:
+        raise internal(
+            "Expected prediction signature method_name to be one of "
+            f"{{{', '.join(_METHOD_NAMES)}}}. Was: {name}"
+        )
+
+
+def _read_tensor(alias: str, tensor: Value) -> np.ndarray:
+    if isinstance(tensor, np.ndarray):
+        return tensor
     try:
         return decode_tensor(tensor)
     except TensorError:

@@ -1,30 +1,37 @@
-"""The server: models behind a gRPC port."""
+"""The server: models behind a gRPC port, and a REST port beside it."""
 
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from pathlib import Path
+from typing import Protocol
 
-import grpc
-
-from keras_attn.serving.server.address import check_port_is_free, join_address
-from keras_attn.serving.server.config import model_configs
-from keras_attn.serving.server.flags import Options, channel_arguments
+from keras_attn.serving.server.address import check_ports_are_free, join_address
+from keras_attn.serving.server.config import initial_configs
+from keras_attn.serving.server.config_watcher import ConfigWatcher
+from keras_attn.serving.server.flags import Options
+from keras_attn.serving.server.grpc_port import GrpcPort
+from keras_attn.serving.server.loader import Loader
 from keras_attn.serving.server.manager import ModelManager
-from keras_attn.serving.server.servable import Servable
-from keras_attn.serving.server.services import handlers
-from keras_attn.serving.server.session import GraphSession, SessionOptions
-from keras_attn.serving.server.warmup import warm_up
+from keras_attn.serving.server.metrics import Metrics
+from keras_attn.serving.server.monitoring import prometheus_path
+from keras_attn.serving.server.pace import Pace
+from keras_attn.serving.server.rest import RestServer
+from keras_attn.serving.server.tls import server_credentials
 
 logger = logging.getLogger("keras_attn.serving")
 
 _DRAIN_SECONDS = 30.0
 
 
-class Server:
-    """Serves SavedModels over the gRPC API of TF Serving, from threads of this process.
+class _Port(Protocol):
+    def stop(self, grace: float) -> None: ...
 
-    The port opens once the models have loaded. New versions in a model's folder are
+
+class Server:
+    """Serves SavedModels over the APIs of TF Serving, from threads of this process.
+
+    The ports open once the models have loaded. New versions in a model's folder are
     picked up and old ones unloaded while requests go on, as in
     `tensorflow_model_server`; `keras-attn serve` is the same server as a process.
 
@@ -32,7 +39,8 @@ class Server:
         model_base_path: Folder with numbered versions of a model.
         model_name: Name under which it is served; by default the folder's.
         host: Address to bind.
-        port: Port to bind; 0 takes a free one.
+        port: Port of the gRPC API; 0 takes a free one.
+        rest_api_port: Port of the REST API; -1 takes a free one, 0 leaves it off.
         timeout: Seconds to wait for the models, `None` for as long as it takes.
         refuse_xla: Whether signatures compiled with XLA are refused; by default
             unless a flag allows them.
@@ -41,7 +49,7 @@ class Server:
     Raises:
         StatusError: On start: no usable configuration, or no version could be loaded.
         TimeoutError: On start: there is no version after `timeout` seconds.
-        OSError: On start: the port is in use.
+        OSError: On start: a port is in use.
 
     Example:
 
@@ -59,6 +67,7 @@ class Server:
         model_name: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        rest_api_port: int = 0,
         timeout: float | None = 60.0,
         refuse_xla: bool | None = None,
         **flags,
@@ -69,54 +78,71 @@ class Server:
             model_name=model_name or Path(path).name or "default",
             host=host,
             port=port,
+            rest_api_port=rest_api_port,
             **flags,
         )
         self.timeout = timeout
+        self.metrics = Metrics()
+        if refuse_xla is None:
+            refuse_xla = xla_is_refused(self.options)
         self._refuse_xla = refuse_xla
+        self._loader: Loader | None = None
         self._manager: ModelManager | None = None
-        self._grpc: grpc.Server | None = None
-        self._port = 0
+        self._watcher: ConfigWatcher | None = None
+        self._ports: list[_Port] = []
+        self._address = self._rest_address = ""
 
     @property
     def address(self) -> str:
-        """`host:port` of the running server."""
-        if self._grpc is None:
+        """`host:port` of the gRPC API, or `unix:path` if it has no port."""
+        if not self._address:
             raise RuntimeError("The server is not running: it has no address yet.")
-        return join_address(self.options.host, self._port)
+        return self._address
+
+    @property
+    def rest_address(self) -> str:
+        """`host:port` of the REST API."""
+        if not self._rest_address:
+            raise RuntimeError("There is no REST API: is the server running with one?")
+        return self._rest_address
 
     def start(self) -> "Server":
-        """Loads the models, then opens the port."""
+        """Loads the models, then opens the ports."""
         options = self.options
-        check_port_is_free(options.host, options.port)
-        manager = self._manager = ModelManager(
-            model_configs(options),
-            self._load,
-            options.file_system_poll_wait_seconds,
-            options.max_num_load_retries,
-            options.load_retry_interval_micros / 1e6,
-        )
-        manager.start()
+        check_ports_are_free(options)
+        credentials = server_credentials(options.ssl_config_file)
+        metrics_path = prometheus_path(options.monitoring_config_file)
         try:
-            manager.wait_until_settled(self.timeout)
-            manager.assign_labels(options.allow_version_labels_for_unavailable_models)
-            self._open_port(manager)
+            manager = self._load_models()
+            self._open_grpc_port(manager, credentials)
+            self._open_rest_port(manager, metrics_path)
         except BaseException:
             self.stop()
             raise
         return self
 
     def stop(self, grace: float = _DRAIN_SECONDS) -> None:
-        """Closes the port, lets requests in flight end, unloads the models.
+        """Closes the ports, lets requests in flight end, unloads the models.
 
         Args:
             grace: Seconds that requests in flight are given.
         """
-        if self._grpc is not None:
-            self._grpc.stop(grace).wait()
-            self._grpc = None
+        self._address = self._rest_address = ""
+        ports, self._ports = self._ports, []
+        threads = [threading.Thread(target=port.stop, args=[grace]) for port in ports]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         if self._manager is not None:
             self._manager.stop()
             self._manager = None
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher = None
+        if self._loader is not None:
+            self._loader.close()
+            self._loader = None
 
     def __enter__(self) -> "Server":
         return self.start()
@@ -124,55 +150,56 @@ class Server:
     def __exit__(self, *exception) -> None:
         self.stop()
 
-    def _open_port(self, manager: ModelManager) -> None:
+    def _load_models(self) -> ModelManager:
         options = self.options
-        threads = options.grpc_max_threads or 2 * (os.cpu_count() or 1)
-        server = grpc.server(
-            ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-            handlers(
+        configs = initial_configs(options)
+        self._loader = Loader(options, self.metrics, self._refuse_xla)
+        manager = self._manager = ModelManager(
+            self._loader.load,
+            Pace.of(options),
+            options.allow_version_labels_for_unavailable_models,
+        )
+        manager.start()
+        manager.reload(configs, self.timeout)
+        if options.model_config_file and options.model_config_file_poll_wait_seconds:
+            self._watcher = ConfigWatcher(
                 manager,
-                options.enable_serialization_as_tensor_content,
-                options.enable_grpc_healthcheck_service,
-            ),
-            options=[
-                ("grpc.so_reuseport", 0),  # else two servers share one port
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.max_send_message_length", -1),
-                *channel_arguments(options.grpc_channel_arguments),
-            ],
-        )
-        wanted = join_address(options.host, options.port)
-        try:
-            self._port = server.add_insecure_port(wanted)
-        except RuntimeError as error:
-            raise OSError(f"Could not bind {wanted}: {error}") from error
-        server.start()
-        self._grpc = server
-        logger.info("Running gRPC ModelServer at %s ...", self.address)
+                options.model_config_file,
+                options.model_config_file_poll_wait_seconds,
+            )
+            self._watcher.start()
+        return manager
 
-    def _load(self, name: str, version: int, path: Path) -> Servable:
+    def _open_grpc_port(self, manager: ModelManager, credentials) -> None:
+        port = GrpcPort(manager, self.metrics, self.options, credentials)
+        port.start()
+        self._ports.append(port)
+        self._address = port.address
+
+    def _open_rest_port(self, manager: ModelManager, metrics_path: str) -> None:
         options = self.options
-        session_options = SessionOptions(
-            tags=tuple(options.saved_model_tags.split(",")),
-            intra_op_parallelism=options.tensorflow_intra_op_parallelism
-            or options.tensorflow_session_parallelism,
-            inter_op_parallelism=options.tensorflow_inter_op_parallelism
-            or options.tensorflow_session_parallelism,
-            refuse_xla=xla_is_refused(options)
-            if self._refuse_xla is None
-            else self._refuse_xla,
+        if not options.rest_api_port:
+            return
+        if options.rest_api_port == options.port:
+            logger.error(
+                "server_options.http_port cannot be same as grpc_port. Please use a "
+                "different port for HTTP/REST API. Skipped exporting HTTP/REST API."
+            )
+            return
+        host = options.rest_host or options.host
+        port = RestServer(
+            manager,
+            self.metrics,
+            host=host,
+            port=max(0, options.rest_api_port),
+            threads=options.rest_api_num_threads,
+            timeout=options.rest_api_timeout_in_ms / 1000,
+            cors=options.rest_api_enable_cors_support,
+            prometheus_path=metrics_path,
         )
-        servable = Servable(name, version, GraphSession(path, session_options))
-        if options.enable_model_warmup:
-            iterations = max(1, options.num_request_iterations_for_warmup)
-            try:
-                count = warm_up(servable, path, iterations)
-            except BaseException:
-                servable.close()
-                raise
-            if count:
-                logger.info("Replayed %d warm-up records of %s", count, path)
-        return servable
+        port.start()
+        self._ports.append(port)
+        self._rest_address = join_address(host, port.port)
 
 
 def xla_is_refused(options: Options) -> bool:

@@ -9,7 +9,7 @@ import inspect
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -19,7 +19,13 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from keras_attn.serving.server import xla
-from keras_attn.serving.server.status import StatusError
+from keras_attn.serving.server.status import (
+    StatusError,
+    invalid_argument,
+    not_found,
+)
+
+_FOREVER = 1e9  # seconds; gRPC's time left where a client has set no deadline is more
 
 
 @dataclass(frozen=True)
@@ -27,15 +33,8 @@ class SessionOptions:
     """How graphs are loaded and run."""
 
     tags: tuple[str, ...] = ("serve",)
-    intra_op_parallelism: int = 0
-    inter_op_parallelism: int = 0
+    config: config_pb2.ConfigProto = field(default_factory=config_pb2.ConfigProto)
     refuse_xla: bool = False
-
-    def proto(self) -> config_pb2.ConfigProto:
-        return config_pb2.ConfigProto(
-            intra_op_parallelism_threads=self.intra_op_parallelism,
-            inter_op_parallelism_threads=self.inter_op_parallelism,
-        )
 
 
 class GraphSession:
@@ -43,7 +42,7 @@ class GraphSession:
 
     Args:
         path: Folder of the SavedModel.
-        options: Tags, threads, and whether XLA is refused.
+        options: Tags, configuration, and whether XLA is refused.
 
     Raises:
         StatusError: The SavedModel cannot be loaded.
@@ -98,7 +97,7 @@ class GraphSession:
         one with a compilation.)
         """
         options = None
-        if timeout is not None:
+        if timeout is not None and timeout < _FOREVER:
             proto = config_pb2.RunOptions(timeout_in_ms=math.ceil(1000 * timeout))
             options = tf_session.TF_NewBufferFromString(proto.SerializeToString())
         try:
@@ -117,12 +116,36 @@ class GraphSession:
     def _output(self, name):
         output = self._outputs.get(name)
         if output is None:
-            tensor = self._session.graph.get_tensor_by_name(name)
+            tensor = _find_tensor(self._session.graph, name)
             output = self._outputs[name] = tensor._as_tf_output()
         return output
 
     def close(self) -> None:
         self._session.close()
+
+
+def _find_tensor(graph: tf.Graph, name: str) -> tf.Tensor:
+    """As `Session::Run` finds it: a node alone stands for its first output.
+
+    Raises:
+        StatusError: A signature names what the graph does not have.
+    """
+    node, _, index = name.partition(":")
+    try:
+        outputs = graph.get_operation_by_name(node).outputs
+    except (KeyError, ValueError):
+        raise not_found(f"FetchOutputs node {name}: not found") from None
+    if not outputs:
+        raise invalid_argument(
+            f"Tried to fetch data for '{name}', which produces no output.  To run to a "
+            f"node but not fetch any data, pass '{name}' as an argument to the "
+            "'target_node_names' argument of the Session::Run API."
+        )
+    if int(index or 0) >= len(outputs):
+        raise invalid_argument(
+            f"FetchOutputs {name}: output index too large, must be < {len(outputs)}"
+        )
+    return outputs[int(index or 0)]
 
 
 def _as_array(value) -> np.ndarray:
@@ -135,34 +158,33 @@ def _as_array(value) -> np.ndarray:
 
 
 def _load(path: Path, options: SessionOptions):
+    tried: set[str] = set()  # of this load alone, since several go on side by side
     while True:
-        session = tf.compat.v1.Session(graph=tf.Graph(), config=options.proto())
+        session = tf.compat.v1.Session(graph=tf.Graph(), config=options.config)
         try:
             with session.graph.as_default():
                 return session, _load_graph(session, list(options.tags), str(path))
         except Exception as error:
             session.close()
-            if not _register_missing_op(str(error)):
+            if not _register_missing_op(str(error), tried):
                 raise _load_error(error, path) from error
 
 
-def _register_missing_op(message: str) -> bool:
+def _register_missing_op(message: str, tried: set[str]) -> bool:
     """Imports TensorFlow Text if that may bring the missing operation.
 
     TF Serving has these operations linked in, so its users expect such models to load.
     """
     missing = re.search(r"Op type not registered '([^']+)'", message)
-    if missing is None or missing[1] in _ops_still_missing:
+    if missing is None or missing[1] in tried:
         return False
-    _ops_still_missing.add(missing[1])
+    tried.add(missing[1])
     try:
         importlib.import_module("tensorflow_text")
     except ImportError:
         return False
     return True
 
-
-_ops_still_missing: set[str] = set()
 
 # TF Serving loads graphs into sessions; TensorFlow's advice against it is not for us.
 _load_graph = inspect.unwrap(tf.compat.v1.saved_model.loader.load)

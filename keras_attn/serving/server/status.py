@@ -17,11 +17,9 @@ class StatusError(Exception):
 
     def __init__(self, code: grpc.StatusCode | int, message: str):
         super().__init__(message)
-        self.code = (
-            CODES.get(code, grpc.StatusCode.UNKNOWN)
-            if (isinstance(code, int))
-            else code
-        )
+        if isinstance(code, int):
+            code = CODES.get(code, grpc.StatusCode.UNKNOWN)
+        self.code = code
         self.message = message
 
     @property
@@ -42,6 +40,18 @@ def not_found(message: str) -> StatusError:
 
 def failed_precondition(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def internal(message: str) -> StatusError:
+    return StatusError(grpc.StatusCode.INTERNAL, message)
+
+
+def unavailable(message: str) -> StatusError:
+    return StatusError(grpc.StatusCode.UNAVAILABLE, message)
+
+
+def unimplemented(message: str) -> StatusError:
+    return StatusError(grpc.StatusCode.UNIMPLEMENTED, message)
 
 
 def cut(message: str) -> str:

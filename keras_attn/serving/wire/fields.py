@@ -17,10 +17,8 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 Buffer = bytes | memoryview
 Parts = list[Buffer]
 
-_CHUNK = (
-    1 << 16
-)  # values encoded at once: bounds the scratch memory of `encode_varints`
-_LONGEST_VARINT = 10
+_LONGEST_VARINT = 10  # bytes: 64 bits, seven in each
+_ONE_BYTE = [bytes([value]) for value in range(0x80)]
 
 
 class WireError(ValueError):
@@ -29,6 +27,8 @@ class WireError(ValueError):
 
 def encode_varint(value: int) -> bytes:
     """Encodes one integer; a negative one as its 64-bit two's complement."""
+    if 0 <= value < 0x80:
+        return _ONE_BYTE[value]
     value &= 0xFFFFFFFFFFFFFFFF
     encoded = bytearray()
     while value > 0x7F:
@@ -51,6 +51,11 @@ def bytes_field(number: int, *parts: Buffer) -> Parts:
 def text_field(number: int, text: str) -> Parts:
     """A string field, left out when empty as proto3 does."""
     return bytes_field(number, text.encode()) if text else []
+
+
+def map_entry(number: int, key: str, value: Parts) -> Parts:
+    """One entry of a map whose values are messages."""
+    return bytes_field(number, *text_field(1, key), *bytes_field(2, *value))
 
 
 def read_fields(message: Buffer) -> Iterator[tuple[int, int, int | memoryview]]:
@@ -93,12 +98,14 @@ def read_fields(message: Buffer) -> Iterator[tuple[int, int, int | memoryview]]:
 
 def read_varint(message: Buffer, position: int) -> tuple[int, int]:
     """Reads the varint at `position`; returns it and the position after it."""
+    if position < len(message) and message[position] < 0x80:
+        return message[position], position + 1
     value = shift = 0
-    for position in range(position, min(position + _LONGEST_VARINT, len(message))):  # noqa: B020
-        byte = message[position]
+    for byte in message[position : position + _LONGEST_VARINT]:
+        position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position + 1
+            return value & 0xFFFFFFFFFFFFFFFF, position
         shift += 7
     raise WireError(f"The integer that ends at byte {position} has no end.")
 
@@ -125,39 +132,66 @@ def read_integer(value: int | memoryview) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
+def read_map_entry(value: int | memoryview) -> tuple[str, memoryview]:
+    """Key and value of a map entry, where the value is a message or bytes."""
+    key, content = "", memoryview(b"")
+    for number, _, part in read_fields(read_bytes(value)):
+        if number == 1:
+            key = read_text(part)
+        elif number == 2:
+            content = read_bytes(part)
+    return key, content
+
+
+def read_last(message: Buffer, number: int) -> memoryview:
+    """A length-delimited field; of several the last one counts, of none no bytes."""
+    values = [value for found, _, value in read_fields(message) if found == number]
+    return read_bytes(values[-1]) if values else memoryview(b"")
+
+
 def encode_varints(values: np.ndarray) -> bytes:
     """Encodes integers one after another, as a packed field holds them."""
     values = values.astype(np.int64, copy=False).view(np.uint64).ravel()
-    if not values.size or values.max() < 0x80:
+    longest = int(values.max()).bit_length() if values.size else 0
+    if longest <= 7:
         return values.astype(np.uint8).tobytes()
-    chunks = range(0, values.size, _CHUNK)
-    return b"".join(_encode_chunk(values[i : i + _CHUNK]) for i in chunks)
-
-
-def _encode_chunk(values: np.ndarray) -> bytes:
-    width = max(1, -(-int(values.max()).bit_length() // 7))
-    shifts = np.arange(0, 7 * width, 7, dtype=np.uint64)
-    rest = values[:, None] >> shifts
-    used = rest > 0
-    used[:, 0] = True  # zero takes one byte as well
-    digits = (rest & np.uint64(0x7F)).astype(np.uint8)
-    digits[:, :-1] |= used[:, 1:].astype(np.uint8) << 7
-    return digits[used].tobytes()
+    places = np.arange(7, longest, 7, dtype=np.uint64)
+    lengths = np.ones(values.size, np.int64)
+    for shift in places:
+        lengths += values >> shift > 0
+    starts = np.cumsum(lengths) - lengths
+    encoded = np.empty(lengths.sum(), np.uint8)
+    encoded[starts] = values & np.uint64(0x7F)
+    for place, shift in enumerate(places, start=1):
+        longer = lengths > place
+        at, values = starts[longer] + place, values[longer]
+        encoded[at - 1] |= 0x80
+        encoded[at] = values >> shift & np.uint64(0x7F)
+        starts, lengths = starts[longer], lengths[longer]
+    return encoded.tobytes()
 
 
 def decode_varints(packed: Buffer) -> np.ndarray:
-    """Decodes a packed field of integers into an int64 array."""
+    """Decodes a packed field of integers into an int64 array.
+
+    Raises:
+        WireError: An integer has no end, or more bytes than any integer needs.
+    """
     encoded = np.frombuffer(packed, np.uint8)
     last = encoded < 0x80
     if last.all():
         return encoded.astype(np.int64)
-    ends = np.flatnonzero(last)
     if not last[-1]:
         raise WireError("The last integer of a packed field has no end.")
+    ends = np.flatnonzero(last)
     lengths = np.diff(ends, prepend=-1)
-    if lengths.max() > _LONGEST_VARINT:
-        raise WireError(f"An integer of {lengths.max()} bytes in a packed field.")
     starts = ends + 1 - lengths
-    place = np.arange(encoded.size) - np.repeat(starts, lengths)
-    digits = (encoded & 0x7F).astype(np.uint64) << (7 * place).astype(np.uint64)
-    return np.bitwise_or.reduceat(digits, starts).view(np.int64)
+    longest = int(lengths.max())
+    if longest > _LONGEST_VARINT:
+        raise WireError(f"An integer of {longest} bytes in a packed field.")
+    values = (encoded[starts] & 0x7F).astype(np.uint64)
+    for place in range(1, longest):
+        longer = np.flatnonzero(lengths > place)
+        digits = (encoded[starts[longer] + place] & 0x7F).astype(np.uint64)
+        values[longer] |= digits << np.uint64(7 * place)
+    return values.view(np.int64)

@@ -35,6 +35,7 @@ _DTYPE, _SHAPE, _CONTENT = 1, 2, 4
 _DIMENSION, _UNKNOWN_RANK, _SIZE = 2, 3, 1
 _STRING_VAL, _BOOL_VAL = 8, 11
 _LARGEST_COUNT = (1 << 63) - 1
+_LARGEST_FILL = 1 << 31  # bytes: no message could carry more, so none asks for more
 
 
 class TensorError(WireError):
@@ -263,10 +264,9 @@ def _integers(wire_type: int, value: int | memoryview) -> np.ndarray:
 def _fit(values: np.ndarray, count: int, row: DataType) -> np.ndarray:
     if values.size >= count:
         return values[:count]
-    try:
-        fitted = np.zeros(count, row.dtype)
-    except (MemoryError, ValueError) as error:
-        raise TensorError(f"{count} values of {row.name}: {error}.") from error
+    if count * row.dtype.itemsize > _LARGEST_FILL:
+        raise TensorError(f"{values.size} values stand for {count} of {row.name}.")
+    fitted = np.zeros(count, row.dtype)
     if row.field == _STRING_VAL:
         fitted[:] = b""
     if values.size:

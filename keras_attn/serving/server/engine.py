@@ -1,0 +1,56 @@
+"""Which server answers: the official binary, or the one of this package."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+
+from keras_attn.serving.server.arguments import strip_own_flags
+
+ENGINES = ("auto", "official", "embedded")
+
+_VARIABLE = "TENSORFLOW_MODEL_SERVER"
+_BINARY = "tensorflow_model_server"
+
+
+def choose(engine: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The path of the official binary to run, or `None` for the embedded server.
+
+    Args:
+        engine: `"auto"`, `"official"` or `"embedded"`.
+        environment: Where `TENSORFLOW_MODEL_SERVER` may name the binary.
+
+    Raises:
+        ValueError: There is no such engine, or no binary where one is asked for.
+    """
+    if engine not in ENGINES:
+        raise ValueError(
+            f"--engine must be one of {', '.join(ENGINES)}. Received: {engine}"
+        )
+    if engine == "embedded":
+        return None
+    named = environment.get(_VARIABLE)
+    binary = shutil.which(named or _BINARY, path=environment.get("PATH"))
+    if named and binary is None:
+        raise ValueError(f"{_VARIABLE} names no program: {named}")
+    if engine == "official" and binary is None:
+        raise ValueError(
+            f"--engine=official needs {_BINARY} on the path, or {_VARIABLE} to name it."
+        )
+    return binary
+
+
+def official_command(
+    binary: str, arguments: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """How to run the binary.
+
+    Returns:
+        `(command, remarks)`: the command, and a line for each flag left out of it.
+    """
+    kept, stripped = strip_own_flags(arguments)
+    remarks = [
+        f"{argument} is left out: {_BINARY} has no such flag."
+        for argument in stripped
+        if not argument.startswith("--engine")
+    ]
+    return [binary, *kept], remarks
