@@ -15,6 +15,7 @@ class Entry:
             with `options`, it returns `step()`, which does one step and waits for it.
         options: Further arguments of the factory.
         ours: Whether the others are compared with this one.
+        per: How many of what is counted one step does.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Entry:
     factory: str
     options: Mapping[str, Any] = field(default_factory=dict)
     ours: bool = False
+    per: int = 1
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,18 @@ from typing import Any
 from benchmarks._page import Page
 from benchmarks._statistics import Estimate, estimate_median, estimate_ratio
 
-DISTRIBUTIONS = ("keras-attn", "keras", "tensorflow", "jax", "torch", "numpy")
+DISTRIBUTIONS = (
+    "keras-attn",
+    "keras",
+    "tensorflow",
+    "jax",
+    "torch",
+    "grpcio",
+    "numpy",
+)
+RATIO = (
+    "A ratio is that entry's time over ours, round by round: above 1, ours is faster."
+)
 
 
 def begin(page: Page, rounds: int) -> dict[str, Any]:
@@ -26,7 +37,7 @@ def begin(page: Page, rounds: int) -> dict[str, Any]:
     }
 
 
-def heading(report: dict[str, Any]) -> str:
+def heading(report: dict[str, Any], ratio: str = RATIO) -> str:
     machine = report["machine"]
     interval = "95 % intervals" if report["rounds"] >= 6 else "whole ranges"
     versions = ", ".join(f"{name} {v}" for name, v in report["versions"].items())
@@ -36,16 +47,15 @@ def heading(report: dict[str, Any]) -> str:
         f"{machine['memory_gib']:.0f} GiB, {machine['system']}; load {machine['load']} "
         f"at the start; {versions}.\n"
         f"Medians of {report['rounds']} interleaved rounds with their {interval}. "
-        "A ratio is that entry's time over ours, round by round: above 1, ours is "
-        "faster."
+        f"{ratio}"
     )
 
 
-def table(case: str, rows: Sequence[dict[str, Any]]) -> str:
+def table(case: str, rows: Sequence[dict[str, Any]], unit: str = "step") -> str:
     """A Markdown table of one case, with a column of ratios for each entry of ours."""
     ours = [row for row in rows if row["ours"]]
     with_memory = "memory_mib" in rows[0]
-    head = [case, "ms a step", *(f"/ {row['name']}" for row in ours)]
+    head = [case, f"ms a {unit}", *(f"/ {row['name']}" for row in ours)]
     head += ["peak MiB"] * with_memory + ["first step, s"]
     lines = [head, ["---"] * len(head)]
     for row in rows:

@@ -67,7 +67,7 @@ def measure(
             for entry, row, count in zip(entries, rows, repeats, strict=True):
                 worker = workers[entry.framework]
                 spent = worker.call(_worker.sample, entry, count)
-                row["samples_ms"].append(1000 * spent)
+                row["samples_ms"].append(1000 * spent / entry.per)
         return rows
 
 

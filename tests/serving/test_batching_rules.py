@@ -403,6 +403,18 @@ def test_a_large_request_is_spread_over_batches(batched, recorder, ask):
     assert recorder.sizes == [4, 4, 4, 1]
 
 
+def test_the_parts_of_a_request_are_computed_side_by_side(batched, recorder, ask):
+    graph = batched(**splitting(num_batch_threads=4))
+    recorder.gate.clear()
+    future = ask(graph, rows(*range(16)))
+    end = time.monotonic() + 10
+    while len(recorder.batches) < 4:
+        assert time.monotonic() < end, f"only {len(recorder.batches)} at once"
+        time.sleep(0.001)
+    recorder.gate.set()
+    np.testing.assert_array_equal(future.result(30)[0], rows(*range(16)))
+
+
 def test_a_part_that_fails_fails_the_request(batched, ask):
     graph = batched(**splitting())
     future = ask(graph, np.array([0, 0, 0, 0, 9, 0], "int32"), "gather", "row")

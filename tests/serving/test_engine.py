@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from keras_attn.serving.server.engine import choose
+from keras_attn.serving.server.engine import choose, official_command
 
 NAME = "tensorflow_model_server"
 
@@ -96,6 +96,20 @@ def test_the_official_server_takes_over(serve_with, binary):
         f"--pad_by_lengths is left out: {NAME} has no such flag.",
         f"Engine: official, {binary}. It binds every address.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "handed_on"),
+    [
+        ("models/m", f"{os.getcwd()}/models/m"),
+        ("/models/m", "/models/m"),
+        ("gs://models/m", "gs://models/m"),
+        ("", ""),
+    ],
+)
+def test_a_relative_base_path_is_made_absolute(given, handed_on):
+    command, _ = official_command("server", [f"--model_base_path={given}", "--port=1"])
+    assert command == ["server", f"--model_base_path={handed_on}", "--port=1"]
 
 
 def test_auto_finds_the_official_server(serve_with):

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import os
 import shutil
 import threading
 import time
@@ -10,7 +9,6 @@ import weakref
 
 import pytest
 
-from keras_attn.serving import Client, Server
 from keras_attn.serving.server.config import ModelConfig, VersionPolicy
 from keras_attn.serving.server.manager import ModelManager
 from keras_attn.serving.server.pace import Pace
@@ -396,21 +394,6 @@ def test_a_stop_ends_the_wait_for_a_model(tmp_path, manage):
     assert [error.code.name for error in caught] == ["CANCELLED"]
 
 
-def test_ten_thousand_folders(tmp_path, manage, versions):
-    base = tmp_path / "m"
-    base.mkdir()
-    for number in range(1, 10_001):
-        os.mkdir(base / str(number))
-    manager = manage([ModelConfig("m", str(base))])
-    assert versions.loaded == [("m", 10_000, "10000")]
-    model = manager._catalog.models["m"]
-    assert len(model.versions) == 1
-    make_folders(base, 10_001)
-    start = time.monotonic()
-    wait_for(lambda: answering(manager, "m") == 10_001)
-    assert time.monotonic() - start < 3
-
-
 def test_a_request_does_not_look_through_the_versions(tmp_path, manage):
     """Finding one among 1,000 that serve takes no longer than among 3."""
 
@@ -430,72 +413,3 @@ def test_a_request_does_not_look_through_the_versions(tmp_path, manage):
         return min(rounds)
 
     assert seconds(1000) < 5 * seconds(3)
-
-
-@pytest.fixture
-def base(tmp_path, toolbox):
-    """A model whose version 1 is whole."""
-    shutil.copytree(toolbox / "3", tmp_path / "toolbox" / "1")
-    return tmp_path / "toolbox"
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda version: (version / "saved_model.pb").write_bytes(b"nonsense"),
-        lambda version: (version / "saved_model.pb").write_bytes(b""),
-        lambda version: (version / "saved_model.pb").unlink(),
-        lambda version: next(version.glob("variables/*.index")).unlink(),
-        lambda version: next(version.glob("variables/*.data*")).write_bytes(b""),
-        lambda version: shutil.rmtree(version / "variables"),
-    ],
-    ids=["nonsense", "empty", "no graph", "no index", "no data", "no variables"],
-)
-def test_a_damaged_version_leaves_the_old_one_serving(tmp_path, base, damage):
-    import numpy as np
-
-    shutil.copytree(base / "1", tmp_path / "damaged")
-    damage(tmp_path / "damaged")
-    flags = {"max_num_load_retries": 1, "load_retry_interval_micros": 1000}
-    with Server(base, file_system_poll_wait_seconds=0.1, **flags) as server:
-        with Client(server.address, "toolbox", timeout=30) as client:
-            (tmp_path / "damaged").rename(base / "2")
-            wait_for(lambda: client.status()[0].state == "END")
-            failed, old = client.status()
-            assert (failed.version, old.version, old.state) == (2, 1, "AVAILABLE")
-            assert failed.error_code
-            assert failed.error_message
-            answer = client.predict({"x": np.ones((1, 3), "float32")})
-            assert answer["y"].tolist() == [[6, -0.25]]
-            shutil.copytree(base / "1", tmp_path / "whole")
-            (tmp_path / "whole").rename(base / "3")
-            client.wait_until_available(30, version=3)
-
-
-def test_a_half_written_version_is_tried_again(base):
-    half = base / "2"
-    flags = {"max_num_load_retries": 100, "load_retry_interval_micros": 50_000}
-    with Server(base, file_system_poll_wait_seconds=0.1, **flags) as server:
-        with Client(server.address, "toolbox", timeout=30) as client:
-            half.mkdir()
-            wait_for(lambda: client.status()[0].error_message)
-            assert client.status()[0].state == "LOADING"
-            shutil.copytree(base / "1" / "variables", half / "variables")
-            shutil.copy(base / "1" / "saved_model.pb", half / ".part")
-            (half / ".part").rename(half / "saved_model.pb")
-            client.wait_until_available(30, version=2)
-            assert not client.status()[0].error_message
-
-
-def test_a_process_whose_model_cannot_load_ends_with_255(base, serve):
-    (base / "1" / "saved_model.pb").write_bytes(b"nonsense")
-    process = serve(
-        "--port=0",
-        "--model_name=m",
-        f"--model_base_path={base}",
-        "--max_num_load_retries=1",
-        "--load_retry_interval_micros=1000",
-    )
-    assert process.wait() == 255
-    start = "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become "
-    assert f"{start}available: {{{{{{name: m version: 1}} due to error: " in process.log

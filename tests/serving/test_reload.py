@@ -63,7 +63,7 @@ class Fleet:
         half_written.write_text(text)
         half_written.rename(self.file)
 
-    def reload(self, text, metric_names=(), timeout=60):
+    def reload(self, text, metric_names=(), timeout=None):
         request = model_management_pb2.ReloadConfigRequest(metric_names=metric_names)
         text_format.Parse(text, request.config)
         options = [("grpc.enable_http_proxy", 0)]
@@ -328,6 +328,24 @@ def test_a_server_stops_while_it_waits_for_a_model(fleet, caplog):
         start = time.monotonic()
     assert time.monotonic() - start < 5
     assert not [r for r in caplog.records if r.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("batching", [False, True])
+def test_a_server_stops_while_a_request_to_reload_waits(fleet, caplog, batching):
+    (fleet.root / "late").mkdir()
+    refusals = []
+
+    def reload():
+        refusals.append(fleet.refusal(fleet.config("a", "late")))
+
+    client = threading.Thread(target=reload)
+    with embedded(fleet, enable_batching=batching):
+        client.start()
+        wait_for(lambda: "No versions of servable late" in caplog.text)
+        start = time.monotonic()
+    assert time.monotonic() - start < 5
+    client.join()
+    assert refusals == [("CANCELLED", "The server is stopping.")]
 
 
 def test_models_that_load_side_by_side(fleet):

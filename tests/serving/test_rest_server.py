@@ -171,6 +171,15 @@ def test_methods_that_are_unknown(server, method):
     assert answer.startswith(b"HTTP/1.1 501 Not Implemented\r\n")
 
 
+def test_a_header_of_blanks_costs_no_time(server):
+    header = f"x: a{' ' * 500_000}b"
+    start = time.monotonic()
+    answer = exchange(server, request(headers=[header, "Connection: \t close \t "]))
+    assert time.monotonic() - start < 5
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Connection: close\r\n" in answer
+
+
 @pytest.mark.parametrize(
     "sent",
     [

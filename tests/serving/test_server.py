@@ -73,21 +73,6 @@ def test_versions_swap_while_clients_ask(tmp_path):
     assert answers >= {6.0, 9.0}
 
 
-def test_a_broken_version_leaves_the_old_one_serving(tmp_path):
-    base = tmp_path / "toolbox"
-    add_version(base, 1)
-    with running(base, max_num_load_retries=0) as (_, client):
-        broken = tmp_path / "broken"
-        broken.mkdir()
-        (broken / "saved_model.pb").write_bytes(b"nonsense")
-        broken.rename(base / "2")
-        wait_for(lambda: states(client).get(2) == "END")
-        assert client.predict(ONES)["y"][0, 0] == 6
-        (failed, _) = client.status()
-        assert failed.error_code
-        assert failed.error_message
-
-
 def test_a_version_that_failed_is_tried_again(tmp_path):
     base = tmp_path / "toolbox"
     (base / "1").mkdir(parents=True)
@@ -473,6 +458,17 @@ def test_batching_parameters_of_a_version(tmp_path):
     with running(tmp_path / "toolbox", **flags) as (_, client):
         with pytest.raises(InvalidArgumentError, match="maximum input batch size 2"):
             client.predict({"x": np.ones((3, 3), "float32")}, outputs=["y"])
+
+
+@pytest.mark.parametrize("batching", [False, True])
+def test_a_socket_that_cannot_be_had_leaves_no_threads(toolbox, tmp_path, batching):
+    before = set(threading.enumerate())
+    path = str(tmp_path / "no such folder" / "socket")
+    server = Server(toolbox, grpc_socket_path=path, enable_batching=batching)
+    with pytest.raises(OSError, match="Could not bind unix:"):
+        server.start()
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not {name for name in left if "_poll_wrapper" not in name}  # gRPC's own
 
 
 def test_two_servers_do_not_share_a_port(toolbox):

@@ -44,6 +44,7 @@ def is_available(client, version):
 
 @contextlib.contextmanager
 def serving(base, **flags):
+    flags = {"file_system_poll_wait_seconds": 0.1, **flags}
     with Server(base, model_name="toolbox", **flags) as server:
         with Client(server.address, "toolbox", timeout=30) as client:
             yield client
@@ -70,8 +71,16 @@ def cut_graph(version):
     cut(version / "saved_model.pb")
 
 
+def empty_graph(version):
+    (version / "saved_model.pb").write_bytes(b"")
+
+
 def cut_weights(version):
     cut(version / "variables" / "variables.data-00000-of-00001")
+
+
+def drop_index(version):
+    (version / "variables" / "variables.index").unlink()
 
 
 def drop_weights(version):
@@ -98,7 +107,9 @@ def cut_warm_up(version):
 
 DAMAGES = [
     cut_graph,
+    empty_graph,
     cut_weights,
+    drop_index,
     drop_weights,
     drop_everything,
     become_a_file,
@@ -188,7 +199,7 @@ def configured(toolbox, tmp_path_factory):
     file.write_text(CONFIG.format(base=toolbox, more=""))
     flags = {
         "model_config_file": str(file),
-        "model_config_file_poll_wait_seconds": 1,
+        "model_config_file_poll_wait_seconds": 0.1,
     }
     with Server(**flags) as server:
         with Client(server.address, "toolbox", timeout=30) as client:

@@ -1,4 +1,4 @@
-"""The embedded server: TF Serving's gRPC API on TensorFlow's own session.
+"""The embedded server: TF Serving's APIs, gRPC and REST, on TensorFlow's session.
 
 TensorFlow is imported with the first use of `Server`, so that the command line can
 answer for its flags at once.

@@ -1,6 +1,6 @@
 """The command line of the server, read as `tensorflow_model_server` reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -63,7 +63,7 @@ def _convert(flag: Field, text: str) -> Any:
         ) from None
 
 
-def strip_own_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def strip_own_flags(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     """The arguments that `tensorflow_model_server` knows, and our own among them."""
     own = _with("own")
     kept: list[str] = []

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -14,6 +14,7 @@ from keras_attn.serving.server.address import check_ports_are_free
 from keras_attn.serving.server.arguments import parse, usage
 from keras_attn.serving.server.flags import Options
 
+_NAP = 0.2  # seconds
 _FAILED = 255  # the exit code of tensorflow_model_server
 
 
@@ -93,7 +94,8 @@ def _serve(options: Options) -> None:
         refuse = False  # TensorFlow itself refuses
     server = Server(**dataclasses.asdict(options), timeout=None, refuse_xla=refuse)
     with server:
-        threading.Event().wait()
+        while True:  # a wait without end misses a signal that comes as it begins
+            time.sleep(_NAP)
 
 
 def _stop_on_signals() -> None:

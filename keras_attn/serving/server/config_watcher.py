@@ -38,7 +38,7 @@ class ConfigWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; the manager has been stopped before, so that none waits."""
+        """Ends the thread; the manager must have finished: it may wait for a model."""
         self._stopping.set()
         self._thread.join()
 

@@ -42,15 +42,22 @@ def choose(engine: str, environment: Mapping[str, str] = os.environ) -> str | No
 def official_command(
     binary: str, arguments: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """How to run the binary.
+    """How to run the binary; it takes no relative base path, where ours does.
 
     Returns:
         `(command, remarks)`: the command, and a line for each flag left out of it.
     """
-    kept, stripped = strip_own_flags(arguments)
+    kept, stripped = strip_own_flags(map(_with_absolute_path, arguments))
     remarks = [
         f"{argument} is left out: {_BINARY} has no such flag."
         for argument in stripped
         if not argument.startswith("--engine")
     ]
     return [binary, *kept], remarks
+
+
+def _with_absolute_path(argument: str) -> str:
+    name, _, path = argument.partition("=")
+    if name != "--model_base_path" or not path or "://" in path:
+        return argument
+    return f"{name}={os.path.abspath(path)}"

@@ -41,7 +41,9 @@ class Options:
         "", "Text file with the BatchingParameters. Needs --enable_batching."
     )
     enable_per_model_batching_parameters: bool = _flag(
-        False, "Prefer the batching_params.pbtxt in the folder of a version."
+        False,
+        "Batch each version by the batching_params.pbtxt in its folder; one without is "
+        "not batched.",
     )
     model_config_file: str = _flag(
         "",

@@ -13,20 +13,32 @@ logger = logging.getLogger("keras_attn.serving")
 
 Method = Callable[[bytes, grpc.ServicerContext], bytes]
 
+_FOREVER = 1e9  # seconds
+
 
 def message_method(kind: Any, function: Callable[[Any, float | None], Any]) -> Method:
     """A method that reads and writes messages of TensorFlow Serving's classes.
 
     Args:
         kind: The class of the request.
-        function: Answers `(request, seconds left)`.
+        function: Answers `(request, seconds left)`, as `time_left` says them.
     """
 
     def method(message: bytes, context: grpc.ServicerContext) -> bytes:
-        response = function(parse(kind, message), context.time_remaining())
+        response = function(parse(kind, message), time_left(context))
         return response.SerializeToString()
 
     return method
+
+
+def time_left(context: grpc.ServicerContext) -> float | None:
+    """Seconds that the client still waits; `None` for as long as it takes.
+
+    Where a client has set no deadline, gRPC says so, or names more seconds than any
+    lock or clock takes.
+    """
+    seconds = context.time_remaining()
+    return None if seconds is None or seconds > _FOREVER else seconds
 
 
 def parse(kind: Any, message: bytes) -> Any:

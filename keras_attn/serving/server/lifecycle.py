@@ -59,11 +59,15 @@ class Lifecycle:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ends the threads and closes every version; no request may be in flight."""
+    def finish(self) -> None:
+        """Begins nothing more. What serves goes on serving."""
         with self._catalog.changed:
             self._is_over = True
             self._catalog.changed.notify_all()
+
+    def stop(self) -> None:
+        """Ends the threads and closes every version; no request may be in flight."""
+        self.finish()
         if self._thread.is_alive():
             self._thread.join()
         for workers in (self._first_loaders, self._later_loaders, self._unloaders):

@@ -55,6 +55,8 @@ class LoopFront:
         self._call(self._server.start())
 
     def stop(self, grace: float) -> None:
+        if self._loop.is_closed():
+            return
         self._call(self._server.stop(grace))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -64,6 +64,10 @@ class ModelManager:
     def start(self) -> None:
         self._lifecycle.start()
 
+    def finish(self) -> None:
+        """Loads nothing more, so that no one waits for a model; the others go on."""
+        self._lifecycle.finish()
+
     def stop(self) -> None:
         """Ends the threads and closes every model; no request may be in flight."""
         self._lifecycle.stop()

@@ -12,7 +12,7 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataReque
 from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
-from keras_attn.serving.server.grpc_method import Method, message_method
+from keras_attn.serving.server.grpc_method import Method, message_method, time_left
 from keras_attn.serving.server.inference import classify, multi_inference, regress
 from keras_attn.serving.server.loop_handlers import LoopMethod
 from keras_attn.serving.server.manager import ModelManager
@@ -77,7 +77,7 @@ def predict_in_loop(
         if len(message) > _LARGE:
             return await asyncio.to_thread(in_thread, message, context)
         request = PredictRequest.decode(message)
-        timeout = context.time_remaining()
+        timeout = time_left(context)
         with _measured(metrics, request), manager.servable(request.model_spec) as found:
             response = await found.predict_in_loop(request, timeout)
             return response.encode(as_content)
@@ -92,7 +92,7 @@ def _predict(
 
     def predict(message: bytes, context: grpc.ServicerContext) -> bytes:
         request = PredictRequest.decode(message)
-        timeout = context.time_remaining()
+        timeout = time_left(context)
         with _measured(metrics, request), manager.servable(request.model_spec) as found:
             return found.predict(request, timeout).encode(as_content)
 

@@ -128,18 +128,20 @@ class Server:
             grace: Seconds that requests in flight are given.
         """
         self._address = self._rest_address = ""
+        if self._manager is not None:
+            self._manager.finish()  # else a request to reload might never end
         ports, self._ports = self._ports, []
         threads = [threading.Thread(target=port.stop, args=[grace]) for port in ports]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        if self._manager is not None:
-            self._manager.stop()
-            self._manager = None
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher = None
+        if self._manager is not None:
+            self._manager.stop()
+            self._manager = None
         if self._loader is not None:
             self._loader.close()
             self._loader = None
@@ -172,8 +174,8 @@ class Server:
 
     def _open_grpc_port(self, manager: ModelManager, credentials) -> None:
         port = GrpcPort(manager, self.metrics, self.options, credentials)
+        self._ports.append(port)  # also one that does not open has threads
         port.start()
-        self._ports.append(port)
         self._address = port.address
 
     def _open_rest_port(self, manager: ModelManager, metrics_path: str) -> None:
@@ -197,8 +199,8 @@ class Server:
             cors=options.rest_api_enable_cors_support,
             prometheus_path=metrics_path,
         )
-        port.start()
         self._ports.append(port)
+        port.start()
         self._rest_address = join_address(host, port.port)
 
 

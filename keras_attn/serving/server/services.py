@@ -11,6 +11,7 @@ from keras_attn.serving.server import profiler
 from keras_attn.serving.server.grpc_method import (
     Method,
     message_method,
+    time_left,
     with_errors_as_status,
 )
 from keras_attn.serving.server.health import Health
@@ -72,7 +73,7 @@ def _model_service(manager: ModelManager, metrics: Metrics | None) -> dict[str, 
 
 
 def _profile(method: str, message: bytes, context: grpc.ServicerContext) -> bytes:
-    return profiler.forward(method, message, context.time_remaining())
+    return profiler.forward(method, message, time_left(context))
 
 
 def _unary(methods: Mapping[str, Method]) -> dict[str, grpc.RpcMethodHandler]:

@@ -25,8 +25,6 @@ from keras_attn.serving.server.status import (
     not_found,
 )
 
-_FOREVER = 1e9  # seconds; gRPC's time left where a client has set no deadline is more
-
 
 @dataclass(frozen=True)
 class SessionOptions:
@@ -97,7 +95,7 @@ class GraphSession:
         one with a compilation.)
         """
         options = None
-        if timeout is not None and timeout < _FOREVER:
+        if timeout is not None:
             proto = config_pb2.RunOptions(timeout_in_ms=math.ceil(1000 * timeout))
             options = tf_session.TF_NewBufferFromString(proto.SerializeToString())
         try:

@@ -55,8 +55,8 @@ class Batcher:
             StatusError: It is too large, or the queue is full.
         """
         with self._changed:
-            queue.add(task, time.monotonic())
-            self._changed.notify()
+            batches = queue.add(task, time.monotonic())
+            self._changed.notify(batches)
 
     def close_queue(self, queue: Queue) -> None:
         """Waits until what is in a queue has been computed, and drops the queue."""

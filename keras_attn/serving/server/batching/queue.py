@@ -37,20 +37,25 @@ class Queue:
         self._open_rows = 0
         self._open_until = 0.0
 
-    def add(self, task: Task, now: float) -> None:
+    def add(self, task: Task, now: float) -> int:
         """Takes a task in.
+
+        Returns:
+            The number of batches that it is spread over.
 
         Raises:
             StatusError: It is too large, or the queue is full.
         """
         self._check_capacity(task)
-        for part in self._fit(task):
+        parts = self._fit(task)
+        for part in parts:
             if self._open_rows + part.rows > self._parameters.largest_batch:
                 self._open_next()
             if not self._batches[-1]:
                 self._open_until = now + self._wait
             self._batches[-1].append(part)
             self._open_rows += part.rows
+        return len(parts)
 
     def take(self, now: float) -> Batch | None:
         """The next batch that may start, if there is one."""

@@ -18,7 +18,7 @@ _MOST_HEADERS = 1000
 _PIECE = 1 << 20  # a body is taken in pieces, so that no one reserves what never comes
 
 _REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~\w-]+) (\S+) HTTP/1\.([01])", re.ASCII)
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~\w-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~\w-]+):(.*)", re.ASCII)
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?")
 
@@ -125,7 +125,7 @@ def _read_headers(stream: BufferedIOBase, room: int) -> dict[str, str]:
         parts = _HEADER.fullmatch(_text(line))
         if parts is None:
             raise HttpError(HTTPStatus.BAD_REQUEST)
-        name, value = parts[1].lower(), parts[2]
+        name, value = parts[1].lower(), parts[2].strip(" \t")
         if name in headers:
             if name == "content-length" and headers[name] != value:
                 raise HttpError(HTTPStatus.BAD_REQUEST)
