@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks import harness
 from benchmarks._page import Entry, Page
+from benchmarks._serving_goals import verdicts
 from benchmarks._statistics import estimate_median, estimate_ratio
 
 TOYS = """
@@ -69,6 +70,36 @@ def test_a_sample_lasts_about_as_long_as_asked_and_gives_the_time_of_one_step(lo
     steps_of_a_sample = (len(log.read_text().split()) - warm_up) / 3
     assert 1 < steps_of_a_sample <= 10
     assert min(row["samples_ms"]) >= 10
+
+
+def test_a_step_may_do_several_of_what_is_counted(log):
+    entry = Entry("a", "python", "toys:sleeper", {"name": "a", "seconds": 0.1}, per=50)
+    (row,) = harness.measure([entry], {"log": log}, rounds=1, seconds=0)
+    assert 2 <= row["samples_ms"][0] < 50
+
+
+def test_goals_of_serving_are_judged():
+    def table(**samples):
+        rows = [
+            {"name": n.replace("_", " "), "samples_ms": s} for n, s in samples.items()
+        ]
+        return {"entries": rows}
+
+    one = {"in process, 1 row": [1.0] * 6, "ours": [1.5] * 3 + [1.7] * 3}
+    many = {
+        "in process, 64 rows": [0.5] * 6,
+        "in process, 16 rows": [0.8] * 6,
+        "ours, batching": [0.95] * 6,
+    }
+    text = verdicts(
+        {"mlp, 1 client": table(**one), "encoder, 64 clients": table(**many)}
+    )
+    assert text.splitlines() == [
+        "- mlp, 1 client: a request adds to the call, ms: 0.6 (0.5-0.7), at most 0.6: "
+        "met",
+        "- encoder, 64 clients: with batching, the time of the best batch in process, "
+        "times: 1.9 (1.9-1.9), at most 1.82: nearly met",
+    ]
 
 
 def test_a_failure_in_a_worker_comes_with_its_traceback(log):

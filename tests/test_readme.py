@@ -5,7 +5,10 @@ import keras
 import numpy as np
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = ["README.md", "CONTRIBUTING.md", "serving/README.md"]
+PAGES += [f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")]
 
 
 def python_blocks(markdown):
@@ -22,8 +25,20 @@ def test_the_snippet_trains_serves_and_answers_right(tmp_path, monkeypatch, caps
     np.testing.assert_allclose(names["answer"]["rest"], names["row"][:2, 4:], atol=0.5)
 
 
-def test_every_file_it_points_to_exists():
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert {"LICENSE", "CONTRIBUTING.md"} <= set(targets)
-    for target in targets:
-        assert (Path(__file__).parent.parent / target).exists(), target
+def links(page):
+    return re.findall(
+        r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", (ROOT / page).read_text()
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_a_page_points_to_exists(page):
+    for target in links(page):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_every_page_is_found_from_the_readme():
+    pages = {page for page in PAGES if page.startswith("docs/")}
+    assert pages | {"LICENSE", "CONTRIBUTING.md", "CHANGELOG.md"} <= set(
+        links("README.md")
+    )

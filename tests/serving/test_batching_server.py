@@ -1,6 +1,7 @@
 """Batching in a running server: flags, many clients, clients that hang up."""
 
 import contextlib
+import re
 import shutil
 import threading
 import time
@@ -111,6 +112,11 @@ def run_number(call):
     return int(PredictResponse.decode(call.result()).outputs["run"][0])
 
 
+def request_counts(server):
+    found = re.findall('request_count{.*status="(.*)"} (.*)', server.metrics.render())
+    return dict(found)
+
+
 def test_requests_that_come_while_one_runs_share_a_batch(slow):
     with serving(slow) as (_, client), ThreadPoolExecutor(24) as threads:
         steps = {"steps": np.array([20_000], "int32")}
@@ -168,6 +174,10 @@ def test_what_nobody_waits_for_is_not_computed(slow, parameters):
             assert run_number(stays) == run_number(running) + 1
         with pytest.raises(DeadlineExceededError):
             client.predict({"steps": np.array([A_WHILE], "int32")}, timeout=0.05)
+        end = time.monotonic() + 10  # the server hears of the last one a little later
+        while (counts := request_counts(server)) != {"OK": "2", "CANCELLED": "3"}:
+            assert time.monotonic() < end, counts
+            time.sleep(0.01)
 
 
 def test_stopping_answers_what_waits(slow, parameters):

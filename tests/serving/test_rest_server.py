@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keras_attn.serving import Server
+from keras_attn.serving.server.rest.http_message import Response
+from keras_attn.serving.server.rest.listener import Listener
 from tests.serving.rest_calls import ask, ask_again, predict
 from tests.serving.rest_model import save_rest_model
 
@@ -373,6 +375,28 @@ def test_stopping_does_not_wait_longer_than_told(model):
         assert time.monotonic() - start < 5
         thread.join(20)
         assert failures
+
+
+def test_a_client_still_served_when_stopping_begins_is_hung_up_on_afterwards():
+    body = bytes(20 << 20)  # so much that sending it waits for the client
+    listener = Listener(("127.0.0.1", 0), lambda head, _: Response(200, body), 1)
+    accepting = threading.Thread(target=listener.serve_forever, args=[0.01])
+    accepting.start()
+    host, port = listener.server_address
+    with raw_connection(f"{host}:{port}") as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        connection.recv(1)  # the answer is on its way, and promises to stay
+        listener.shutdown()
+        accepting.join()
+        listener.server_close()
+        draining = threading.Thread(target=listener.drain, args=[30])
+        draining.start()
+        while not listener.is_closing:
+            time.sleep(0.001)
+        start = time.monotonic()
+        assert len(read_all(connection)) > len(body)
+        draining.join()
+    assert time.monotonic() - start < 10
 
 
 def test_a_port_in_use(model, server):

@@ -1,5 +1,6 @@
 """Counts and times requests from the moment they are understood."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ def measured(
         status = "OK"
     except StatusError as error:
         status = error.code.name
+        raise
+    except asyncio.CancelledError:  # the client has hung up, or its time is over
+        status = "CANCELLED"
         raise
     finally:
         if metrics is not None:

@@ -93,6 +93,12 @@ class Listener(socketserver.ThreadingTCPServer):
             connection.is_busy = not self.is_closing
             return connection.is_busy
 
+    def finish(self, connection: "Connection") -> bool:
+        """Marks its request as answered; says whether another one may follow."""
+        with self._changed:
+            connection.is_busy = False
+            return not self.is_closing
+
 
 class Connection(socketserver.StreamRequestHandler):
     """One client: requests in, answers out, until one of the two has enough."""
@@ -106,8 +112,8 @@ class Connection(socketserver.StreamRequestHandler):
         self.server.add(self)
         try:
             with contextlib.suppress(OSError):  # it hung up, or ran out of patience
-                while self._answer_one():
-                    self.is_busy = False
+                while self._answer_one() and self.server.finish(self):
+                    pass
         finally:
             self.server.discard(self)
 
