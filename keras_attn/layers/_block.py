@@ -53,11 +53,14 @@ class Block(ProjectingLayer):
             bias_constraint,
             **kwargs,
         )
-        if not isinstance(intermediate_dim, int) or intermediate_dim < 1:
-            raise ValueError(
-                "`intermediate_dim` must be an int of at least 1. "
-                f"Received: intermediate_dim={intermediate_dim!r}"
-            )
+        for name, count in (
+            ("num_heads", num_heads),
+            ("intermediate_dim", intermediate_dim),
+        ):
+            if not isinstance(count, int) or count < 1:
+                raise ValueError(
+                    f"`{name}` must be an int of at least 1. Received: {name}={count!r}"
+                )
         if normalization not in NORMALIZATIONS:
             raise ValueError(
                 f"`normalization` must be one of {NORMALIZATIONS}. "

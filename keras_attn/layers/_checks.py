@@ -33,11 +33,7 @@ def check_mask(name, mask, shape):
         raise ValueError(
             f"`{name}` must be boolean, `True` = keep. Received: {name}.dtype={dtype}"
         )
-    if not _compatible(mask.shape, shape):
-        raise ValueError(
-            f"`{name}` must have shape {tuple(shape)}. "
-            f"Received: {name}.shape={tuple(mask.shape)}"
-        )
+    check_shape(name, mask.shape, shape)
 
 
 def check_axes(first_name, first, second_name, second, count, what):
@@ -48,6 +44,28 @@ def check_axes(first_name, first, second_name, second, count, what):
             f"Received: {first_name}.shape={tuple(first)}, "
             f"{second_name}.shape={tuple(second)}"
         )
+
+
+def check_shape(name, shape, expected):
+    """Raises unless `shape` is the expected one, where both are known."""
+    if not _compatible(shape, expected):
+        raise ValueError(
+            f"`{name}` must have shape {tuple(expected)}. "
+            f"Received: {name}.shape={tuple(shape)}"
+        )
+
+
+def known_values(tensor):
+    """The values as a NumPy array where they are known now, in eager code; else `None`.
+
+    A tensor in a graph or under a compiler has none yet.
+    """
+    if isinstance(tensor, keras.KerasTensor):
+        return None
+    try:
+        return keras.ops.convert_to_numpy(tensor)
+    except (TypeError, NotImplementedError):  # JAX' and TensorFlow's word for it
+        return None
 
 
 def _compatible(first, second):

@@ -22,14 +22,14 @@ class FeedForward(ProjectingLayer):
         super().__init__(**kwargs)
         self.gated = gated
         self.activation = keras.activations.get(activation)
-        width = (2 if gated else 1) * intermediate_dim
         self.intermediate_dim = intermediate_dim
-        self.widen = self._dense("widen", width, self.use_bias)
         self.dropout = keras.layers.Dropout(
             dropout, seed=seed, dtype=self.dtype_policy, name="dropout"
         )
 
     def build(self, inputs_shape):
+        width = (2 if self.gated else 1) * self.intermediate_dim
+        self.widen = self._dense("widen", width, self.use_bias)
         self.widen.build(inputs_shape)
         self.narrow = self._dense("narrow", inputs_shape[-1], self.use_bias)
         self.narrow.build((*inputs_shape[:-1], self.intermediate_dim))

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_axes, check_mask
+from keras_attn.layers._checks import check_mask, check_shape, known_values
 from keras_attn.layers._head_positions import get_positions
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.ops.dot_product_attention import (
@@ -268,6 +268,30 @@ class MultiHead(ProjectingLayer):
                 )
         return tensor
 
+    def _check_heads(self, name, given, batch, maker, slots=None):
+        """Raises unless keys and values are as `maker` makes them; the keys' shape."""
+        if not isinstance(given, dict) or set(given) != {"key", "value"}:
+            raise ValueError(
+                f"`{name}` must be a dict of `{maker}`. Received: {name}={given!r}"
+            )
+        shapes = {part: tuple(given[part].shape) for part in ("key", "value")}
+        widths = {"key": self.key_dim, "value": self._value_dim}
+        slots = shapes["key"][2] if slots is None else slots
+        for part, shape in shapes.items():
+            check_shape(
+                f"{name}[{part!r}]", shape, (batch, self._groups, slots, widths[part])
+            )
+        return shapes["key"]
+
+    def _check_bias(self, bias, query_shape, slots):
+        bias = self._check_pairs("bias", bias, query_shape, slots)
+        if bias is not None and ops.dtype(bias) == "bool":
+            raise ValueError(
+                "`bias` is added to the scores; what hides some of them is an "
+                "`attention_mask`. Received: bias.dtype=bool"
+            )
+        return bias
+
     def _check_attention_mask(self, mask, query_shape, slots):
         mask = self._check_pairs("attention_mask", mask, query_shape, slots)
         if mask is not None:
@@ -283,20 +307,15 @@ class MultiHead(ProjectingLayer):
             )
         if cache is None:
             return
-        shape = tuple(cache["key"].shape)
-        wanted = (batch, self._groups, shape[2], self.key_dim)
-        check_axes("cache", shape, "the layer's", wanted, 4, "shape")
-        if len(positions.shape) != 1:
-            raise ValueError(
-                "`cache_positions` must have shape (batch,). "
-                f"Received: cache_positions.shape={tuple(positions.shape)}"
-            )
+        shape = self._check_heads("cache", cache, batch, "make_cache")
+        check_shape("cache_positions", positions.shape, (batch,))
         if steps is not None and steps > shape[2]:
             raise ValueError(
                 f"The cache has room for {shape[2]} steps. Received: {steps} at once"
             )
-        last = _largest(positions)
-        if last is not None and steps is not None and last + steps > shape[2]:
+        known = known_values(positions)
+        last = 0 if known is None else int(known.max(initial=0))
+        if steps is not None and last + steps > shape[2]:
             raise ValueError(
                 f"The cache has room for {shape[2]} steps. Received: {steps} from "
                 f"position {last} on"
@@ -323,13 +342,3 @@ def make_terms(value_mask, key_mask, attention_mask, bias, causal):
     """`ScoreTerms` of a call's arguments."""
     kept = conjunction((value_mask, key_mask))
     return ScoreTerms(kept, attention_mask, bias, causal=causal)
-
-
-def _largest(positions):
-    """The largest position where it is known now, in eager code; else `None`."""
-    if isinstance(positions, keras.KerasTensor):
-        return None
-    try:
-        return int(ops.convert_to_numpy(ops.max(positions)))
-    except (TypeError, NotImplementedError):  # JAX' and TensorFlow's word for it
-        return None

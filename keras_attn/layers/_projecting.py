@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_attn.layers._quantized import policy_at, serialized_policy
+
 
 class ProjectingLayer(keras.layers.Layer):
     """Keeps the arguments of its projections, and makes projections of them."""
@@ -27,6 +29,7 @@ class ProjectingLayer(keras.layers.Layer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
     def _dense(self, name, units, use_bias=False, activation=None):
+        """A projection, to be made in `build`, where the layer knows its path."""
         return keras.layers.Dense(
             units,
             activation=activation,
@@ -37,13 +40,14 @@ class ProjectingLayer(keras.layers.Layer):
             bias_regularizer=self.bias_regularizer,
             kernel_constraint=self.kernel_constraint,
             bias_constraint=self.bias_constraint,
-            dtype=self.dtype_policy,
+            dtype=policy_at(self.dtype_policy, f"{self.path}/{name}"),
             name=name,
         )
 
     def get_config(self):
         return {
             **super().get_config(),
+            "dtype": serialized_policy(self, self.dtype_policy),
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+from keras import ops
 
 from keras_attn.layers._head_positions import HeadPositions
 
@@ -24,7 +25,8 @@ class AlibiBias(HeadPositions):
     def slopes(self, num_heads):
         power = 2 ** (num_heads.bit_length() - 1)
         between = _geometric(2 * power)[::2][: num_heads - power]
-        return np.array([*_geometric(power), *between], "float32")
+        slopes = np.array([*_geometric(power), *between], "float32")
+        return ops.convert_to_tensor(slopes)
 
 
 def _geometric(count):

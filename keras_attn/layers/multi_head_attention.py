@@ -10,7 +10,8 @@ class MultiHeadAttention(MultiHead):
     """A sequence attends to another one, with several heads.
 
     The options are those of `MultiHeadSelfAttention`, of which this is the form with
-    a memory of its own. Masks that belong to the caller's tensors stay as they are.
+    a memory of its own, and so are the five pairs of them that raise. Masks that
+    belong to the caller's tensors stay as they are.
 
     Args:
         num_heads, key_dim, value_dim, num_key_value_heads, output_dim, dropout,
@@ -101,10 +102,13 @@ class MultiHeadAttention(MultiHead):
         self._check(query, value, key, query_mask, value_mask, key_mask)
         slots = value.shape[1]
         attention_mask = self._check_attention_mask(attention_mask, query.shape, slots)
-        bias = self._check_pairs("bias", bias, query.shape, slots)
+        bias = self._check_bias(bias, query.shape, slots)
         terms = make_terms(value_mask, key_mask, attention_mask, bias, use_causal_mask)
         if projected is None:
             projected = self.project_memory(value, key, terms.key_mask)
+        self._check_heads(
+            "projected", projected, value.shape[0], "project_memory", slots
+        )
         query = self.query_projection(zero_masked(query, query_mask))
         return self._attend(
             self._split(query, self.key_dim),

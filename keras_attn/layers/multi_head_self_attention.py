@@ -15,10 +15,11 @@ class MultiHeadSelfAttention(MultiHead):
     matrix of scores would be large it is never held: memory grows with the length,
     not with its square, and so does the time with `window`.
 
-    Every option works with every other, with these exceptions, which raise a
-    `ValueError`: `cache` with `mask`-less right padding is not told apart from content,
-    see `cache`; `implementation="window"` with `cache`; `implementation="chunked"` or
-    `"window"` where the length is not known; `implementation="native"` with dropout.
+    Every option works with every other, save five pairs that raise a `ValueError`, all
+    of an `implementation` that is asked for by name: `"window"` with a cache, with
+    queries and keys of different lengths, or where the length is not known;
+    `"chunked"` where the length is not known; `"native"` with what the backend's
+    kernel has not, on torch dropout in training.
 
     Args:
         num_heads: Int.
@@ -105,7 +106,7 @@ class MultiHeadSelfAttention(MultiHead):
         self._check_cache(cache, cache_positions, steps, batch)
         slots = steps if cache is None else cache["key"].shape[2]
         attention_mask = self._check_attention_mask(attention_mask, inputs.shape, slots)
-        bias = self._check_pairs("bias", bias, inputs.shape, slots)
+        bias = self._check_bias(bias, inputs.shape, slots)
         projected = self.projection(zero_masked(inputs, mask))
         first, second, _ = self._widths
         query, key, value = ops.split(projected, [first, first + second], axis=-1)

@@ -48,7 +48,8 @@ class SinusoidalPositions(keras.layers.Layer):
         check_rank("inputs", inputs.shape, (3,), "(batch, time, dim)")
         if positions is None:
             positions = ops.arange(ops.shape(inputs)[1])[None]
-        angles = ops.cast(positions, "float32")[..., None] * self._frequencies
+        positions = ops.cast(positions, "float32")
+        angles = ops.multiply(positions[..., None], self._frequencies)
         encoding = ops.where(self._is_odd, ops.cos(angles), ops.sin(angles))
         return inputs + ops.cast(encoding, inputs.dtype)
 

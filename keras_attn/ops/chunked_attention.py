@@ -122,12 +122,11 @@ class _Passes:
             if bias is not None:
                 scores = scores + bias
             exponentials, total, highest = softmax_parts(scores, mask)
-            normaliser = (highest + ops.log(total))[..., 0]
             if self.dropout:
                 exponentials = exponentials * self.keep(tile)
             product = ops.matmul(ops.cast(exponentials, value.dtype), tile["value"])
             output = product / ops.cast(total, product.dtype)
-            return carry, (output, normaliser)
+            return carry, (output, highest, total)
 
         walk = {
             "query": query * self.scale,
@@ -135,17 +134,18 @@ class _Passes:
             "value": value,
             **tensors,
         }
-        _, (output, normaliser) = cut.walk(
-            chunk_step, walk, lambda group: ops.zeros((), "float32")
-        )
-        output, normaliser = cut.join(output), cut.join(normaliser[..., None])[..., 0]
-        return (output,), (query, key, value, *given, output, normaliser)
+        _, emitted = cut.walk(chunk_step, walk, lambda group: ops.zeros((), "float32"))
+        output, highest, total = (cut.join(tensor) for tensor in emitted)
+        return (output,), (query, key, value, *given, output, highest, total)
 
     def backward(self, residuals, gradient):
-        query, key, value, *given, output, normaliser = residuals
+        query, key, value, *given, output, highest, total = residuals
         tensors = dict(zip(self.names, given, strict=True))
         cut = _Cut(self.plan, query.shape[1], query.shape[2])
-        product = ops.cast(gradient, "float32") * ops.cast(output, "float32")
+        # Divided here by what the weights would be: they then need no logarithm of
+        # the total, which would be lost beside a `highest` far from zero.
+        gradient = ops.cast(gradient, "float32") / total
+        product = gradient * ops.cast(output, "float32")
 
         def chunk_step(group, carry, chunk):
             key_total, value_total = carry
@@ -155,7 +155,7 @@ class _Passes:
             mask, bias = self.terms(tile)
             if bias is not None:
                 scores = scores + _turn(bias)
-            weights = ops.exp(scores - tile["normaliser"][..., None, :])
+            weights = ops.exp(scores - _turn(tile["highest"]))
             if mask is not None:
                 weights = ops.where(_turn(mask), weights, 0.0)
             slopes = ops.matmul(tile["value"], _turn(tile["gradient"]))
@@ -171,16 +171,17 @@ class _Passes:
             emitted = [ops.matmul(tile["key_turned"], narrow)]
             if "bias" in tensors:
                 emitted.append(_sum_to(_turn(slopes), tile["bias"].shape))
-            totals = key_total + key_rows, value_total + value_rows
-            return tuple(ops.cast(x, "float32") for x in totals), tuple(emitted)
+            key_total = key_total + ops.cast(key_rows, "float32")
+            value_total = value_total + ops.cast(value_rows, "float32")
+            return (key_total, value_total), tuple(emitted)
 
         walk = {
             "query": query * self.scale,
             "key": key,
             "key_turned": _turn(key),
             "value": value,
-            "gradient": gradient,
-            "normaliser": normaliser,
+            "gradient": ops.cast(gradient, value.dtype),
+            "highest": highest,
             "product": ops.sum(product, axis=-1),
             **tensors,
         }
@@ -195,7 +196,7 @@ class _Passes:
         query_gradient = cut.join(_turn(emitted[0])) * self.scale
         gradients = {}
         if "bias" in tensors:
-            gradients["bias"] = cut.join(emitted[1])
+            gradients["bias"] = ops.cast(cut.join(emitted[1]), tensors["bias"].dtype)
         return (
             ops.cast(query_gradient, query.dtype),
             ops.cast(cut.join_heads(key_total), key.dtype),
@@ -207,11 +208,9 @@ class _Passes:
         """Mask and bias of a tile, `(b, h, c, s)` each, or `None`."""
         positions = tile["positions"]
         slots = ops.arange(tile["key_turned"].shape[-1], dtype="int32")
-        terms = ScoreTerms(
-            *(tile.get(name) for name in ("key_mask", "mask", "bias", "slopes")),
-            causal=self.causal,
-            window=self.window,
-        )
+        names = ("key_mask", "mask", "bias", "slopes")
+        terms = ScoreTerms(causal=self.causal, window=self.window)
+        terms = terms._replace(**{name: tile.get(name) for name in names})
         return combined_mask(terms, positions, slots), combined_bias(
             terms, positions, slots
         )
@@ -221,7 +220,7 @@ class _Passes:
         return dropout_factors(tile["seed"], tile["tile"], shape, self.dropout)
 
 
-_OF_QUERIES = ("query", "gradient", "normaliser", "product", "mask", "bias")
+_OF_QUERIES = ("query", "gradient", "highest", "product", "mask", "bias")
 
 
 class _Cut:
@@ -307,5 +306,5 @@ def _turn(tensor):
 
 def _sum_to(tensor, shape):
     """Sums over the axes that a tensor of `shape` was repeated along."""
-    axes = [axis for axis in (0, 1) if shape[axis] == 1]
+    axes = [axis for axis in (0, 1, 3) if shape[axis] == 1]
     return ops.sum(tensor, axis=axes, keepdims=True) if axes else tensor

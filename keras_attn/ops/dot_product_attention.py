@@ -60,12 +60,14 @@ def dot_product_attention(
         Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, equation 1.
     """
     scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
+    if 0 in (*query.shape[:3], key.shape[2]):
+        return _nothing(query, key, value)
     if return_attention_scores:
         implementation = "plain"
     elif implementation == "auto":
-        implementation = choose(query, key, terms, dropout)
+        implementation = choose(query, key, value, terms, dropout)
     else:
-        check(implementation, query, key, terms, dropout)
+        check(implementation, query, key, value, terms, dropout)
     if implementation == "plain":
         keep = None
         if dropout:
@@ -95,11 +97,11 @@ def dot_product_attention(
     return ops.cast(output, dtype), None
 
 
-def choose(query, key, terms, dropout=0.0):
+def choose(query, key, value, terms, dropout=0.0):
     """The implementation that suits shape and backend."""
     if _is_banded(query, key, terms) and _band(terms) < query.shape[2]:
         return "window"
-    if has_native_kernel(query, terms, dropout):
+    if has_native_kernel(query, value, terms, dropout):
         return "native"
     if not _is_static(query, key):
         return "plain"
@@ -111,19 +113,22 @@ def choose(query, key, terms, dropout=0.0):
     return "chunked" if many and long else "plain"
 
 
-def check(implementation, query, key, terms, dropout):
+def check(implementation, query, key, value, terms, dropout):
     """Raises unless the implementation can do what is asked."""
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
             f"`implementation` must be one of {IMPLEMENTATIONS}. "
             f"Received: implementation={implementation!r}"
         )
-    if implementation == "native" and not has_native_kernel(query, terms, dropout):
+    if implementation == "native" and not has_native_kernel(
+        query, value, terms, dropout
+    ):
         raise ValueError(
-            f'implementation="native" is for torch without dropout and for JAX in half '
-            "precision on a GPU with padding and causal masks. Received: "
+            'implementation="native" is for torch without dropout and for JAX in half '
+            "precision on a GPU, with padding and causal masks and heads of one width "
+            "of at most 128, a multiple of 8. Received: "
             f"backend={keras.backend.backend()!r}, dtype={ops.dtype(query)!r}, "
-            f"dropout={dropout}"
+            f"dropout={dropout}, widths {query.shape[-1]} and {value.shape[-1]}"
         )
     if implementation == "chunked" and not _is_static(query, key):
         raise ValueError(
@@ -155,6 +160,13 @@ def _is_banded(query, key, terms):
 def _band(terms):
     """Keys that a block of queries is scored with."""
     return (2 if terms.causal else 3) * max(terms.window, 16)
+
+
+def _nothing(query, key, value):
+    """The answer where there is no query or no key: zeros, as many as there are."""
+    rows = ops.shape(query)[:3]
+    output = ops.zeros((*rows, value.shape[-1]), value.dtype)
+    return output, ops.zeros((*rows, ops.shape(key)[2]), value.dtype)
 
 
 def _for_every_head(tensor, heads):

@@ -3,14 +3,20 @@
 import keras
 from keras import ops
 
-from keras_attn.ops.score_terms import combined_bias, combined_mask, query_positions
+from keras_attn.ops.score_terms import (
+    combined_bias,
+    combined_mask,
+    query_positions,
+    sees_anything,
+)
 
 
-def has_native_kernel(query, terms, dropout=0.0):
+def has_native_kernel(query, value, terms, dropout=0.0):
     """Whether the backend has a kernel for this that is worth its name.
 
     On torch for everything but dropout, whose draws would not be ours; on JAX for
-    half precision on a GPU with padding and causal masks.
+    half precision on a GPU, with padding and causal masks and heads of the widths that
+    cuDNN has on all GPUs.
     """
     backend = keras.backend.backend()
     if dropout:
@@ -21,13 +27,20 @@ def has_native_kernel(query, terms, dropout=0.0):
         return False
     import jax
 
-    half = ops.dtype(query) in ("bfloat16", "float16")
-    return half and jax.default_backend() == "gpu" and is_for_jax(terms)
+    return jax.default_backend() == "gpu" and is_for_jax(query, value, terms)
 
 
-def is_for_jax(terms):
+def is_for_jax(query, value, terms):
+    """Whether cuDNN can do it, if there is a GPU."""
+    width = query.shape[-1]
     others = terms.mask, terms.bias, terms.slopes, terms.positions, terms.window
-    return all(term is None for term in others)
+    return (
+        ops.dtype(query) in ("bfloat16", "float16")
+        and width == value.shape[-1]
+        and width % 8 == 0
+        and width <= 128
+        and all(term is None for term in others)
+    )
 
 
 def torch_attention(query, key, value, terms, scale):
@@ -58,7 +71,8 @@ def torch_attention(query, key, value, terms, scale):
         empty = ~mask.any(dim=-1, keepdim=True)
         mask = mask | empty  # a row of nothing would be NaN, in the gradients too
     if bias is not None:
-        mask = bias if mask is None else torch.where(mask, bias, -1e30)
+        bias = bias.clamp(min=torch.finfo(query.dtype).min / 2)
+        mask = bias if mask is None else torch.where(mask, bias, -torch.inf)
         mask = mask.to(query.dtype)
     output = torch.nn.functional.scaled_dot_product_attention(
         query,
@@ -79,20 +93,17 @@ def jax_attention(query, key, value, terms, scale, implementation="cudnn"):
     """
     import jax
 
-    mask = empty = None
-    if terms.key_mask is not None:
-        mask = terms.key_mask[:, None, None, :]
-        seen = ops.any(terms.key_mask, axis=-1)[:, None]
-        if terms.causal:
-            seen = ops.cumsum(ops.cast(terms.key_mask, "int32"), axis=-1) > 0
-            seen = seen[:, : query.shape[2]]
-        empty = ops.logical_not(seen)[:, None, :, None]
+    mask = None if terms.key_mask is None else terms.key_mask[:, None, None, :]
+    query, key, value = (ops.swapaxes(x, 1, 2) for x in (query, key, value))
     output = jax.nn.dot_product_attention(
-        *(ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value)),
+        query,
+        key,
+        value,
         mask=mask,
         scale=scale,
         is_causal=terms.causal,
         implementation=implementation,
     )
-    output = ops.transpose(output, (0, 2, 1, 3))
-    return output if empty is None else ops.where(empty, 0.0, output)
+    output = ops.swapaxes(output, 1, 2)
+    seen = sees_anything(terms, query.shape[1], key.shape[1])
+    return output if seen is None else ops.where(seen[:, None, :, None], output, 0.0)

@@ -31,7 +31,9 @@ def plain_attention(
     mask = combined_mask(
         terms, query_positions(terms, steps), ops.arange(slots, dtype="int32")
     )
-    if return_attention_scores or keep is not None:
+    # Sums of values in float16 may pass its largest number, means of them do not.
+    is_narrow = ops.dtype(value) == "float16"
+    if return_attention_scores or keep is not None or is_narrow:
         weights = masked_softmax(scores, mask)
         dropped = weights if keep is None else weights * ops.cast(keep, weights.dtype)
         dropped = ops.cast(dropped, value.dtype)

@@ -23,7 +23,8 @@ def rotate(tensor, positions, max_wavelength=10_000.0):
     """
     half = tensor.shape[-1] // 2
     frequencies = max_wavelength ** (-np.arange(half, dtype="float32") / half)
-    angles = ops.cast(positions, "float32")[:, None, :, None] * frequencies
+    positions = ops.cast(positions, "float32")
+    angles = ops.multiply(positions[:, None, :, None], frequencies)
     sine, cosine = ops.sin(angles), ops.cos(angles)
     x = ops.cast(tensor, "float32")
     first, second = x[..., :half], x[..., half:]

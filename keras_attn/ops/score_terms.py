@@ -64,8 +64,9 @@ def conjunction(masks):
 def combined_bias(terms, query_positions, key_positions):
     """The float32 bias of all terms, broadcasting to `(b, h, t, s)`, or `None`."""
     bias = None
-    if terms.bias is not None:  # a row of -inf alone would have no softmax
-        bias = ops.maximum(ops.cast(terms.bias, "float32"), -1e30)
+    if terms.bias is not None:
+        # A row of -inf alone would have no softmax; what is masked lies lower yet.
+        bias = ops.maximum(ops.cast(terms.bias, "float32"), -1e29)
     if terms.slopes is not None:
         distance = ops.abs(_distance(query_positions, key_positions))
         slopes = ops.cast(terms.slopes, "float32")[:, None, None]
@@ -91,6 +92,8 @@ def sees_anything(terms, steps, slots):
 
     Costs O(t + s), unless a `mask` that is a matrix must be read anyway.
     """
+    if isinstance(slots, int) and slots == 0:
+        return ops.zeros((1, 1), "bool")
     positions = query_positions(terms, steps)
     if terms.mask is not None:
         mask = combined_mask(terms, positions, ops.arange(slots, dtype="int32"))

@@ -16,7 +16,13 @@ def masked_softmax(scores, mask=None):
     dtype = scores.dtype
     scores = ops.cast(scores, "float32")
     if mask is None:
-        return ops.cast(ops.softmax(scores, axis=-1), dtype)
+        return ops.cast(_softmax(scores), dtype)
     lowest = -1e30  # finite, so that a row without any kept entry has no NaN
-    weights = ops.softmax(ops.where(mask, scores, lowest), axis=-1)
+    weights = _softmax(ops.where(mask, scores, lowest))
     return ops.cast(ops.where(mask, weights, 0.0), dtype)
+
+
+def _softmax(scores):
+    if scores.shape[-1] == 1:  # Keras would warn that it is always one
+        return ops.ones_like(scores)
+    return ops.softmax(scores, axis=-1)

@@ -5,7 +5,20 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_attn import AttentionDecoder, BahdanauAttention, Seq2Seq
+from keras_attn import (
+    AlibiBias,
+    AttentionDecoder,
+    BahdanauAttention,
+    LearnedPositions,
+    MultiHeadAttention,
+    MultiHeadSelfAttention,
+    RelativePositionBias,
+    RotaryEmbedding,
+    Seq2Seq,
+    SinusoidalPositions,
+    TransformerBlock,
+    TransformerDecoderBlock,
+)
 
 
 class Case(NamedTuple):
@@ -13,9 +26,10 @@ class Case(NamedTuple):
 
     make: Function of the layer's general arguments (`name`, `dtype`).
     inputs: Shape without the batch of each input, by its argument name.
-    masks: Names of the inputs that have a mask, as argument `<name>_mask`.
-    flags: Boolean arguments that add an output; the last one adds attention weights
-        of the last masked input.
+    masks: Names of the inputs that have a mask, as argument `<name>_mask`, or as
+        `mask` where there is one input only.
+    flags: Boolean arguments that add outputs; the last one adds attention weights,
+        of which the last are those of the last masked input.
     vocabularies: For a model of token ids, how many there are, by input.
     """
 
@@ -25,9 +39,14 @@ class Case(NamedTuple):
     flags: tuple[str, ...] = ()
     vocabularies: dict[str, int] | None = None
 
+    def mask_of(self, name):
+        """The argument that the mask of an input is."""
+        return "mask" if len(self.inputs) == 1 else f"{name}_mask"
+
 
 SCORES = "return_attention_scores"
 STEP, STEPS, MEMORY, GRID = (3,), (4, 3), (5, 6), (2, 3, 6)
+WIDE_STEPS = (4, 6)
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
 
 
@@ -56,6 +75,43 @@ def decoder(cell, attend, alignment="additive", memory=MEMORY):
     )
 
 
+def self_attention(positions=None, **options):
+    """With `positions` a class of them and its arguments."""
+
+    def make(**kwargs):
+        made = positions and positions[0](*positions[1:])
+        return MultiHeadSelfAttention(4, 2, positions=made, **options, **kwargs)
+
+    return Case(make, {"inputs": WIDE_STEPS}, ("inputs",), (SCORES,))
+
+
+def cross_attention(**options):
+    return Case(
+        lambda **kwargs: MultiHeadAttention(4, 2, **options, **kwargs),
+        {"query": STEPS, "value": MEMORY},
+        ("query", "value"),
+        (SCORES,),
+    )
+
+
+def block(**options):
+    return Case(
+        lambda **kwargs: TransformerBlock(2, 5, **options, **kwargs),
+        {"inputs": WIDE_STEPS},
+        ("inputs",),
+        (SCORES,),
+    )
+
+
+def decoder_block(**options):
+    return Case(
+        lambda **kwargs: TransformerDecoderBlock(2, 5, **options, **kwargs),
+        {"inputs": WIDE_STEPS, "memory": MEMORY},
+        ("inputs", "memory"),
+        (SCORES,),
+    )
+
+
 def translator(context, cell):
     return Case(
         lambda **kwargs: Seq2Seq(
@@ -78,6 +134,37 @@ CASES = {
     "AttentionDecoder-lstm-before": decoder("lstm", "before"),
     "AttentionDecoder-lstm-after": decoder("lstm", "after"),
     "AttentionDecoder-grid": decoder("gru", "before", "scaled_dot", memory=GRID),
+    "MultiHeadSelfAttention": self_attention(),
+    "MultiHeadSelfAttention-rotary": self_attention((RotaryEmbedding,)),
+    "MultiHeadSelfAttention-alibi": self_attention((AlibiBias,)),
+    "MultiHeadSelfAttention-relative": self_attention((RelativePositionBias, 4, 4, 3)),
+    "MultiHeadSelfAttention-chunked": self_attention(implementation="chunked"),
+    "MultiHeadSelfAttention-window": self_attention(window=3, implementation="window"),
+    "MultiHeadSelfAttention-options": self_attention(
+        (AlibiBias,),
+        value_dim=3,
+        num_key_value_heads=2,
+        output_dim=5,
+        window=3,
+        query_key_norm=True,
+        use_bias=False,
+    ),
+    "MultiHeadAttention": cross_attention(),
+    "MultiHeadAttention-chunked": cross_attention(implementation="chunked"),
+    "MultiHeadAttention-options": cross_attention(
+        value_dim=3, num_key_value_heads=2, output_dim=5, query_key_norm=True
+    ),
+    "TransformerBlock": block(),
+    "TransformerBlock-norm_last": block(normalize_first=False),
+    "TransformerBlock-gated": block(
+        activation="silu", gated=True, normalization="rms", key_dim=4
+    ),
+    "TransformerDecoderBlock": decoder_block(),
+    "TransformerDecoderBlock-norm_last": decoder_block(normalize_first=False),
+    "SinusoidalPositions": Case(SinusoidalPositions, {"inputs": STEPS}),
+    "LearnedPositions": Case(
+        lambda **kwargs: LearnedPositions(4, **kwargs), {"inputs": STEPS}
+    ),
     "Seq2Seq-attention": translator("attention", "gru"),
     "Seq2Seq-repeated_state": translator("repeated_state", "lstm"),
     "Seq2Seq-last_state": translator("last_state", "gru"),

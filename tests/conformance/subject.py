@@ -28,7 +28,7 @@ class Subject:
             # The first row keeps all, the second two slots, the last one none.
             lengths = np.array([[math.prod(slots)], [2], [0]])
             kept = np.arange(math.prod(slots)) < lengths
-            self.masks[f"{name}_mask"] = kept.reshape(BATCH, *slots)
+            self.masks[case.mask_of(name)] = kept.reshape(BATCH, *slots)
 
     def make(self, **kwargs):
         """The layer, built, with random weights."""

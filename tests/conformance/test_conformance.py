@@ -52,8 +52,12 @@ def test_every_argument_is_in_the_config(subject):
     for name, value in config.items():
         if name in ("name", "dtype", "start_token_id", "end_token_id"):
             continue
+        if name == "num_heads" and config.get("positions"):
+            continue  # which may be for so many heads
         if isinstance(value, bool):
             changed = not value
+        elif name in ("num_heads", "num_key_value_heads", "key_dim"):
+            changed = value and 2 * value  # which still divides what it must
         elif isinstance(value, int):
             changed = value + 1
         elif isinstance(value, float):
@@ -121,6 +125,8 @@ def test_a_step_moves_every_weight(subject):
     ends = []
     for compiled in (True, False) if BACKEND == "tensorflow" else (True,):
         model = subject.model()
+        if not model.trainable_weights:
+            pytest.skip("it has no weights")
         model.compile(
             keras.optimizers.SGD(0.5),
             "mse",
@@ -134,6 +140,8 @@ def test_a_step_moves_every_weight(subject):
         assert np.isfinite(model.train_on_batch(subject.arguments, labels))
         ends.append([ops.convert_to_numpy(w) for w in model.trainable_weights])
         for weight, start in zip(model.trainable_weights, starts, strict=True):
+            if weight.path.endswith("key/bias"):
+                continue  # adds one number to all scores of a query: no weight moves
             moved = np.abs(ops.convert_to_numpy(weight) - start).max()
             assert moved > 0, weight.path
     assert_same(ends[0], ends[-1])  # elsewhere the tests of `ops` compare the two
@@ -146,7 +154,7 @@ def test_mixed_precision(subject, policy):
     answer = keras.tree.flatten(subject.call(layer, **flags))
     dtype = keras.dtype_policies.get(policy).compute_dtype
     assert {ops.dtype(tensor) for tensor in answer} == {dtype}
-    assert {weight.dtype for weight in layer.trainable_weights} == {"float32"}
+    assert {weight.dtype for weight in layer.trainable_weights} <= {"float32"}
     full = subject.make()
     full.set_weights(layer.get_weights())
     expected = to_numpy(subject.call(full, **flags))
@@ -160,7 +168,7 @@ def test_padding_never_matters(masked):
     layer = masked.make()
     flags = dict.fromkeys(masked.case.flags, True)
     kept = [
-        masked.masks.get(f"{name}_mask", np.ones(value.shape[:-1], "bool"))
+        masked.masks.get(masked.case.mask_of(name), np.ones(value.shape[:-1], "bool"))
         for name, value in masked.inputs.items()
     ]
 
@@ -193,8 +201,8 @@ def test_padding_never_matters(masked):
 def test_masked_slots_get_no_weight(masked):
     """The last row has no memory at all."""
     flags = {SCORES: True}
-    scores = to_numpy(masked.call(masked.make(), **flags))[1]
-    kept = masked.masks[f"{masked.case.masks[-1]}_mask"]
+    scores = to_numpy(masked.call(masked.make(), **flags))[-1]
+    kept = masked.masks[masked.case.mask_of(masked.case.masks[-1])]
     first = len(scores.shape) - len(kept.shape)  # the query's steps, if there are any
     hidden = np.broadcast_to(
         ~np.expand_dims(kept, tuple(range(1, 1 + first))), scores.shape
@@ -217,14 +225,14 @@ def test_what_is_given_stays_as_it_is(masked):
     layer = masked.make()
     tensors = {n: ops.convert_to_tensor(x) for n, x in masked.arguments.items()}
     for name in masked.case.masks:
-        tensors[name]._keras_mask = tensors[f"{name}_mask"]
+        tensors[name]._keras_mask = tensors[masked.case.mask_of(name)]
     given = {name: tensors[name] for name in masked.case.inputs}
     explicit = masked.call(layer)
     assert_same(layer(**given), explicit)
     for name, before in masked.arguments.items():
         np.testing.assert_array_equal(ops.convert_to_numpy(tensors[name]), before)
     for name in masked.case.masks:
-        assert tensors[name]._keras_mask is tensors[f"{name}_mask"]
+        assert tensors[name]._keras_mask is tensors[masked.case.mask_of(name)]
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow is what is exported")
