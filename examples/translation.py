@@ -1,12 +1,14 @@
-"""English to German with the three contexts of the literature, on Multi30k.
+"""English to German on Multi30k: three recurrent contexts and a Transformer.
 
 The same `Seq2Seq` is trained with the encoder's last state only, with that state at
-every step, and with attention. Every epoch is scored by BLEU on the validation split,
-the best epoch is kept, and the test split (test2016) is translated once at the end:
-cased, detokenised BLEU of sacrebleu, over all sentences and by their length.
+every step, and with attention; `--model transformer` trains a small `Transformer` on
+the same data instead. Every epoch is scored by BLEU on the validation split, the best
+epoch is kept, and the test split (test2016) is translated once at the end: cased,
+detokenised BLEU of sacrebleu, over all sentences and by their length.
 
     python examples/translation.py                       # all three contexts
     python examples/translation.py --contexts attention  # one of them
+    python examples/translation.py --model transformer --epochs 40
 
 An interrupted run goes on where it stopped when started again with the same
 `--output`. Expect BLEU above 30 with attention, and much less without.
@@ -22,7 +24,7 @@ import keras
 import numpy as np
 import sacrebleu
 
-from keras_attn import Seq2Seq
+from keras_attn import Seq2Seq, Transformer
 from keras_attn.data import BucketedPairs, encode, multi30k, train_tokenizer
 from keras_attn.models.seq2seq import CONTEXTS, GreedyDecoder
 from keras_attn.serving import Client, Server, export
@@ -33,17 +35,29 @@ BOUNDARIES = (13, 17, 24, MAX_TOKENS)
 LENGTHS = (9, 12, 15, 19)  # upper limits of the groups, in English words
 
 
-def make_model(context, seed):
+def make_model(variant, seed):
     keras.utils.set_random_seed(seed)
+    if variant == "transformer":
+        return Transformer(
+            VOCABULARY_SIZE,
+            VOCABULARY_SIZE,
+            num_layers=4,
+            model_dim=128,
+            num_heads=4,
+            intermediate_dim=256,
+            dropout=0.2,
+            max_length=MAX_TOKENS,
+            name="translation_transformer",
+        )
     return Seq2Seq(
         VOCABULARY_SIZE,
         VOCABULARY_SIZE,
         units=256,
         embedding_dim=256,
-        context=context,
+        context=variant,
         dropout=0.3,
         max_length=MAX_TOKENS,
-        name=f"translation_{context}",
+        name=f"translation_{variant}",
     )
 
 
@@ -87,11 +101,11 @@ def best_so_far(history):
     return max((float(row["val_bleu"]) for row in rows), default=0.0)
 
 
-def train(context, folder, tokenizers, arguments):
-    """Trains one context, or goes on with it, and returns the best epoch's model."""
+def train(variant, folder, tokenizers, arguments):
+    """Trains one variant, or goes on with it, and returns the best epoch's model."""
     folder.mkdir(parents=True, exist_ok=True)
     best, history = folder / "best.weights.h5", folder / "history.csv"
-    model = make_model(context, arguments.seed)
+    model = make_model(variant, arguments.seed)
     english, german = multi30k.load("train")
     if arguments.limit:
         english, german = english[: arguments.limit], german[: arguments.limit]
@@ -137,7 +151,7 @@ def train(context, folder, tokenizers, arguments):
         verbose=2,
     )
     minutes = (time.perf_counter() - started) / 60
-    print(f"{context}: fit took {minutes:.1f} minutes in this run")
+    print(f"{variant}: fit took {minutes:.1f} minutes in this run")
     model.load_weights(str(best))
     return model
 
@@ -216,6 +230,9 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "--model", choices=("seq2seq", "transformer"), default="seq2seq"
+    )
     parser.add_argument("--contexts", nargs="+", choices=CONTEXTS, default=CONTEXTS)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=64)
@@ -227,24 +244,27 @@ def main():
     english, german = multi30k.load("train")
     tokenizers = [train_tokenizer(text, VOCABULARY_SIZE) for text in (english, german)]
     table = {}
-    for context in arguments.contexts:
-        folder = arguments.output / context
-        model = train(context, folder, tokenizers, arguments)
-        translations, table[context] = evaluate(model, tokenizers)
+    variants = arguments.contexts
+    if arguments.model == "transformer":
+        variants = ["transformer"]
+    for variant in variants:
+        folder = arguments.output / variant
+        model = train(variant, folder, tokenizers, arguments)
+        translations, table[variant] = evaluate(model, tokenizers)
         (folder / "test_2016.de").write_text("\n".join(translations) + "\n")
-        (folder / "test_2016.json").write_text(json.dumps(table[context], indent=1))
-        serve(model, tokenizers, folder, table[context], translations)
-        if context == "attention":
+        (folder / "test_2016.json").write_text(json.dumps(table[variant], indent=1))
+        serve(model, tokenizers, folder, table[variant], translations)
+        if variant in ("attention", "transformer"):
             sentence = multi30k.load("test_2016_flickr")[0][0]
             draw_alignment(model, tokenizers, sentence, folder / "alignment.png")
         keras.backend.clear_session()
 
     columns = [name for name in next(iter(table.values())) if name != "signature"]
-    print("| context | " + " | ".join(columns) + " |")
+    print("| model | " + " | ".join(columns) + " |")
     print("|---" * (len(columns) + 1) + "|")
-    for context, figures in table.items():
+    for variant, figures in table.items():
         cells = [f"{figures[name]:,.1f}".removesuffix(".0") for name in columns]
-        print(f"| {context} | " + " | ".join(cells) + " |")
+        print(f"| {variant} | " + " | ".join(cells) + " |")
     print(next(iter(table.values()))["signature"])
 
 

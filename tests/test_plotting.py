@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from keras_attn.plotting import attention_map  # noqa: E402
+from keras_attn.plotting import attention_heads, attention_map  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -46,20 +46,22 @@ def test_shows_the_scores_with_source_across_and_target_down(scores):
     assert min(tops) >= ax.get_window_extent().y1
 
 
+def assert_lit(ax, scores):
+    """Each cell of the map has the colour of its score, in the pixels."""
+    pixels = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3]
+    for (row, column), score in np.ndenumerate(scores):
+        x, y = ax.transData.transform((column, row)).astype(int)
+        found = pixels[pixels.shape[0] - 1 - y, x] / 255
+        expected = matplotlib.colormaps["viridis"](score)[:3]
+        np.testing.assert_allclose(found, expected, atol=0.01)
+
+
 def test_brightest_pixels_are_where_the_score_is():
     scores = np.zeros((3, 5))
     scores[2, 1] = 1.0
     ax = attention_map(scores, "abcde", "xyz")
     ax.figure.canvas.draw()
-    pixels = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3]
-
-    def colour(column, row):
-        x, y = ax.transData.transform((column, row)).astype(int)
-        return tuple(pixels[pixels.shape[0] - 1 - y, x] / 255)
-
-    viridis = matplotlib.colormaps["viridis"]
-    np.testing.assert_allclose(colour(1, 2), viridis(1.0)[:3], atol=0.01)
-    np.testing.assert_allclose(colour(2, 1), viridis(0.0)[:3], atol=0.01)
+    assert_lit(ax, scores)
 
 
 def test_draws_on_the_axes_it_is_given(scores):
@@ -121,6 +123,74 @@ def test_refuses_an_empty_map_and_scores_that_are_not_numbers(scores):
     scores[1, 1] = np.nan
     with pytest.raises(ValueError, match="finite"):
         attention_map(scores, "abcde", "xyz")
+
+
+@pytest.fixture
+def heads():
+    """Each head looks elsewhere."""
+    return np.random.default_rng(1).dirichlet(np.full(5, 0.3), size=(8, 3))
+
+
+def test_every_head_has_its_map_and_its_number(heads):
+    axes = attention_heads(heads, "abcde", "xyz")
+    axes.flat[0].figure.canvas.draw()
+    assert axes.shape == (2, 4)
+    for head, ax in enumerate(axes.flat):
+        assert ax.get_title() == f"head {head}"
+        assert_lit(ax, heads[head])
+
+
+def test_the_tokens_stand_beside_the_outer_maps_alone(heads):
+    axes = attention_heads(heads, "abcde", "xyz")
+    axes.flat[0].figure.canvas.draw()
+    for (row, column), ax in np.ndenumerate(axes):
+        across = [label.get_text() for label in ax.get_xticklabels() if shown(label)]
+        down = [label.get_text() for label in ax.get_yticklabels() if shown(label)]
+        assert across == (list("abcde") if row == 0 else [])
+        assert down == (list("xyz") if column == 0 else [])
+
+
+def shown(label):
+    return label.get_visible() and label.get_text() != ""
+
+
+def test_nothing_of_the_heads_lies_over_one_another(heads):
+    axes = attention_heads(heads, ["some", "long", "words", "stand", "here"], "xyz")
+    figure = axes.flat[0].figure
+    figure.canvas.draw()
+    boxes = [ax.get_tightbbox() for ax in axes.flat]
+    for first, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:first])
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"),
+    [(1, (1, 1)), (2, (1, 2)), (4, (2, 2)), (6, (2, 3)), (7, (1, 7))],
+)
+def test_no_place_among_the_heads_stays_empty(count, shape):
+    assert attention_heads(np.ones((count, 2, 2)), "ab", "xy").shape == shape
+
+
+def test_heads_are_drawn_on_the_axes_they_are_given(heads):
+    figure, (top, bottom) = plt.subplots(2, 4)
+    axes = attention_heads(heads[:4], "abcde", "xyz", axes=bottom)
+    assert axes.tolist() == bottom.tolist()
+    assert len(plt.get_fignums()) == 1 and bottom[0].figure is figure
+    assert all(ax.images for ax in bottom) and not any(ax.images for ax in top)
+    with pytest.raises(
+        ValueError, match=r"`axes` must be one for each of the 8 heads.*4"
+    ):
+        attention_heads(heads, "abcde", "xyz", axes=top)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (0, 3, 5), (2, 5, 3), (1, 2, 3, 5)])
+def test_refuses_heads_that_do_not_match_the_tokens(shape):
+    with pytest.raises(
+        ValueError, match=r"\(heads, target .*3 target tokens, 5 source"
+    ):
+        attention_heads(np.ones(shape), "abcde", "xyz")
 
 
 def test_says_how_to_install_matplotlib():

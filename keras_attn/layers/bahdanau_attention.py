@@ -130,9 +130,6 @@ class BahdanauAttention(ProjectingLayer):
         self.dropout = dropout
         self.seed = seed
         self.query_projection = self.key_projection = self.bilinear = self.scale = None
-        if units is not None:
-            self.query_projection = self._dense("query", units, use_bias)
-            self.key_projection = self._dense("key", units)
         self.factor = 1.0
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -140,8 +137,10 @@ class BahdanauAttention(ProjectingLayer):
         key_shape = key_shape or value_shape
         query_dim, key_dim = query_shape[-1], key_shape[-1]
         self._query_dim, self._key_dim = query_dim, key_dim
-        if self.query_projection is not None and self.key_projection is not None:
+        if self.units is not None:
+            self.query_projection = self._dense("query", self.units, self.use_bias)
             self.query_projection.build(query_shape)
+            self.key_projection = self._dense("key", self.units)
             self.key_projection.build(key_shape)
             query_dim = key_dim = self.units
         if self.alignment == "additive":

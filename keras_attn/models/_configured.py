@@ -1,5 +1,7 @@
 import keras
 
+from keras_attn.layers._quantized import serialized_policy
+
 
 class ConfiguredModel(keras.Model):
     """A functional model that is saved as its arguments, not as a graph of layers.
@@ -15,7 +17,7 @@ class ConfiguredModel(keras.Model):
             "name": self.name,
             "trainable": self.trainable,
             **{name: getattr(self, name) for name in self.arguments},
-            "dtype": keras.dtype_policies.serialize(self.policy),
+            "dtype": serialized_policy(self, self.policy),
         }
 
     @classmethod

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers, ops
 
+from keras_attn.layers._quantized import policy_at
 from keras_attn.layers.alibi_bias import AlibiBias
 from keras_attn.layers.learned_positions import LearnedPositions
 from keras_attn.layers.rotary_embedding import RotaryEmbedding
@@ -13,6 +14,13 @@ from keras_attn.layers.transformer_block import TransformerBlock
 from keras_attn.layers.transformer_decoder_block import TransformerDecoderBlock
 
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi")
+
+
+def logits_layer(vocabulary_size, policy):
+    """The layer after the last tower of a model that writes tokens."""
+    return layers.Dense(
+        vocabulary_size, dtype=policy_at(policy, "logits"), name="logits"
+    )
 
 
 class Stack:
@@ -51,12 +59,13 @@ class Stack:
                 stddev=1.0 / math.sqrt(model_dim)
             ),
             mask_zero=True,
-            dtype=policy,
+            dtype=policy_at(policy, f"{name}_embedding"),
             name=f"{name}_embedding",
         )
         self.rescaling = layers.Rescaling(
             math.sqrt(model_dim), dtype=policy, name=f"{name}_rescaling"
         )
+        self.most_steps = max_length if positions == "learned" else None
         self.added_positions = None
         if positions == "sinusoidal":
             self.added_positions = SinusoidalPositions(
@@ -83,6 +92,7 @@ class Stack:
         if block_arguments["normalization"] == "rms":
             norm = layers.RMSNormalization
         self.norm = norm(dtype=policy, name=f"{name}_norm")
+        self.norm.supports_masking = True  # Keras' RMS norm would drop the mask
 
     def embed(self, tokens, positions=None):
         """`(b, t)` ids -> `(b, t, model_dim)`, with the Keras mask of the padding."""
@@ -133,6 +143,14 @@ class Stack:
             new_caches.append(cache)
         return self.norm(stream), new_caches, scores
 
+    def check_steps(self, steps):
+        """Raises unless the tower has positions for so many tokens."""
+        if self.most_steps is not None and steps > self.most_steps:
+            raise ValueError(
+                f"There are learned positions for max_length={self.most_steps} tokens. "
+                f"Received: {steps} tokens to be read"
+            )
+
     def make_caches(self, batch_size, max_length):
         return [block.make_cache(batch_size, max_length) for block in self.blocks]
 
@@ -143,6 +161,11 @@ def check_arguments(positions, **counts):
         raise ValueError(
             f"`positions` must be one of {POSITIONS}. Received: positions={positions!r}"
         )
+    check_counts(**counts)
+
+
+def check_counts(**counts):
+    """Raises unless each argument is an int of at least 1."""
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:
             raise ValueError(

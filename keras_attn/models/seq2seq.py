@@ -2,6 +2,7 @@ import keras
 from keras import layers, ops
 
 from keras_attn.decoding.greedy import greedy_search
+from keras_attn.layers._quantized import policy_at
 from keras_attn.layers._repeat_like import RepeatLike
 from keras_attn.layers.attention_decoder import AttentionDecoder
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
@@ -115,9 +116,14 @@ class Seq2Seq(EncoderDecoder):
         make_cell, make_recurrence = CELLS[cell]
 
         def embedding(name, size):
+            own = policy_at(policy, name)
             return layers.Embedding(
-                size, embedding_dim, mask_zero=True, dtype=policy, name=name
+                size, embedding_dim, mask_zero=True, dtype=own, name=name
             )
+
+        def dense(name, size, activation=None):
+            own = policy_at(policy, name)
+            return layers.Dense(size, activation, dtype=own, name=name)
 
         def drop(name):
             return layers.Dropout(dropout, dtype=policy, name=f"{name}_dropout")
@@ -135,9 +141,9 @@ class Seq2Seq(EncoderDecoder):
             dtype=policy,
             name="encoder",
         )
-        bridges = [layers.Dense(units, "tanh", dtype=policy, name="bridge_output")]
+        bridges = [dense("bridge_output", units, "tanh")]
         if cell == "lstm":
-            bridges.append(layers.Dense(units, dtype=policy, name="bridge_carry"))
+            bridges.append(dense("bridge_carry", units))
         decoder_cell = make_cell(units, dtype=policy, name="cell")
         if context == "attention":
             attention = BahdanauAttention(units, alignment, dtype=policy)
@@ -149,9 +155,9 @@ class Seq2Seq(EncoderDecoder):
                 decoder_cell, return_sequences=True, dtype=policy, name="decoder"
             )
         join = layers.Concatenate(dtype=policy, name="join")  # unlike ops, keeps masks
-        readout = layers.Dense(embedding_dim, "tanh", dtype=policy, name="readout")
+        readout = dense("readout", embedding_dim, "tanh")
         readout_dropout = drop("readout")
-        logits = layers.Dense(target_vocabulary_size, dtype=policy, name="logits")
+        logits = dense("logits", target_vocabulary_size)
 
         source = keras.Input((None,), dtype="int32", name="source")
         target = keras.Input((None,), dtype="int32", name="target")

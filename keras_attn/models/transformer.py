@@ -1,9 +1,14 @@
 import keras
-from keras import layers, ops
+from keras import ops
 
 from keras_attn.decoding.greedy import greedy_search
 from keras_attn.models._encoder_decoder import EncoderDecoder, check_token_ids
-from keras_attn.models._stack import Stack, check_arguments
+from keras_attn.models._stack import (
+    Stack,
+    check_arguments,
+    check_counts,
+    logits_layer,
+)
 
 
 @keras.saving.register_keras_serializable("keras_attn")
@@ -123,7 +128,7 @@ class Transformer(EncoderDecoder):
 
         encoder = stack("encoder", source_vocabulary_size, False)
         decoder = stack("decoder", target_vocabulary_size, True)
-        logits = layers.Dense(target_vocabulary_size, dtype=policy, name="logits")
+        logits = logits_layer(target_vocabulary_size, policy)
         source = keras.Input((None,), dtype="int32", name="source")
         target = keras.Input((None,), dtype="int32", name="target")
         source_mask = ops.not_equal(source, 0)
@@ -178,9 +183,15 @@ class Transformer(EncoderDecoder):
             them; `score` float32 `(batch,)`, their log-probability; and
             `attention_scores` `(batch, max_length, source_time)`, the last block's
             weights on the source, averaged over its heads.
+
+        Raises:
+            ValueError: If `max_length` is no int of at least 1, or more than there are
+                learned positions.
         """
         source = ops.convert_to_tensor(source, "int32")
         steps = self.max_length if max_length is None else max_length
+        check_counts(max_length=steps)
+        self.decoder.check_steps(steps)
         memory, mask = self.encode(source)
         projected = [b.project_memory(memory, mask) for b in self.decoder.blocks]
         batch = ops.shape(source)[0]

@@ -1,7 +1,9 @@
 import keras
-from keras import layers, ops
+from keras import ops
 
 from keras_attn.decoding.greedy import greedy_search
+from keras_attn.layers._checks import check_rank, check_shape, known_values
+from keras_attn.models._stack import check_counts, logits_layer
 from keras_attn.models._tower import Tower
 
 
@@ -33,7 +35,7 @@ class TransformerDecoder(Tower):
     is_causal = True
 
     def make_head(self, vocabulary_size, policy):
-        return layers.Dense(vocabulary_size, dtype=policy, name="logits")
+        return logits_layer(vocabulary_size, policy)
 
     def decode(self, prompt, lengths, end_token_id, max_length):
         """Continues each prompt, greedily, in one loop.
@@ -53,9 +55,15 @@ class TransformerDecoder(Tower):
             end token included where it was written and zeros after it; `lengths`
             int32 `(batch,)` that count them; `score` float32 `(batch,)`, their
             log-probability.
+
+        Raises:
+            ValueError: If a length is below 1, beyond the prompt, or leaves too few of
+                the learned positions, where the lengths are known when this is called;
+                or if `max_length` is no int of at least 1.
         """
         prompt = ops.convert_to_tensor(prompt, "int32")
         lengths = ops.convert_to_tensor(lengths, "int32")
+        self._check(prompt, lengths, max_length)
         batch, steps = ops.shape(prompt)
         mask = ops.arange(steps, dtype="int32")[None] < lengths[:, None]
         prompt = ops.where(mask, prompt, 0)
@@ -73,3 +81,18 @@ class TransformerDecoder(Tower):
             step, [caches, lengths - 1], {}, last, end_token_id, max_length
         )
         return {"tokens": tokens, "lengths": written, "score": score}
+
+    def _check(self, prompt, lengths, max_length):
+        check_counts(max_length=max_length)
+        check_rank("prompt", prompt.shape, (2,), "(batch, time)")
+        check_shape("lengths", lengths.shape, prompt.shape[:1])
+        known = known_values(lengths)
+        if known is None or not known.size:
+            return
+        steps = prompt.shape[1]
+        if known.min() < 1 or (steps is not None and known.max() > steps):
+            raise ValueError(
+                "`lengths` must lie between 1 and the number of steps of the prompt, "
+                f"{steps}. Received: lengths={known.tolist()}"
+            )
+        self.stack.check_steps(int(known.max()) + max_length - 1)

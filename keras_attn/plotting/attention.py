@@ -1,5 +1,6 @@
-"""Attention scores as a heat map: where each output token looked."""
+"""Attention scores as heat maps: where each output token looked."""
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 
 INCHES_PER_TOKEN = 0.3
 FIGURE_MARGIN = 1.0  # inches for the labels of the other axis
+INCHES_PER_SMALL_TOKEN = 0.15
+SMALLEST_MAP = 0.8  # inches, for the title above it
 SPACE = "\N{OPEN BOX}"
 
 
@@ -48,16 +51,8 @@ def attention_map(
     ax.figure.savefig("attention.png")
     ```
     """
-    scores = np.asarray(scores, dtype="float64")
     source, target = list(source), list(target)
-    if scores.shape != (len(target), len(source)) or not scores.size:
-        raise ValueError(
-            "`scores` must have the shape (target tokens, source tokens), at least one "
-            f"of each. Received: scores of shape {scores.shape}, {len(target)} target "
-            f"tokens, {len(source)} source tokens"
-        )
-    if not np.all(np.isfinite(scores)):
-        raise ValueError("`scores` must be finite. Received: NaN or infinite scores")
+    scores = _checked(scores, source, target)
     plt = _pyplot()
     if ax is None:
         size = [
@@ -75,6 +70,95 @@ def attention_map(
     for label in ax.get_xticklabels():
         label.set_rotation(90 if len(label.get_text()) > 1 else 0)
     return ax
+
+
+def attention_heads(
+    scores: Any,
+    source: Sequence[str],
+    target: Sequence[str],
+    axes: Any = None,
+    cmap: str = "viridis",
+) -> Any:
+    """Draws the attention scores of all heads of a layer, a small map for each.
+
+    Each map is an `attention_map` under the number of its head. The tokens stand
+    beside the outer maps only.
+
+    Args:
+        scores: Array of shape `(heads, target_steps, source_steps)`, such as a layer
+            returns for one row of the batch with `return_attention_scores=True`.
+        source: Strings, the source tokens; of self-attention, those of the target.
+        target: Strings, the target tokens.
+        axes: The matplotlib axes to draw on, one for each head, as
+            `plt.subplots(rows, columns)` makes them. A figure with a size to suit is
+            made if None.
+        cmap: String, the name of matplotlib's colour map.
+
+    Returns:
+        Array of the axes; `axes.flat[0].figure.savefig(path)` writes the picture.
+
+    Raises:
+        ValueError: If the scores are not finite or do not match the tokens or axes.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+
+    ```python
+    _, scores = attention(inputs, return_attention_scores=True)
+    axes = attention_heads(scores[0], source=tokens, target=tokens)
+    ```
+    """
+    source, target = list(source), list(target)
+    scores = _checked(scores, source, target, heads=True)
+    plt = _pyplot()
+    if axes is None:
+        axes = _grid(plt, *scores.shape)
+    axes = np.asarray(axes, dtype=object)
+    if axes.size != len(scores):
+        raise ValueError(
+            f"`axes` must be one for each of the {len(scores)} heads. "
+            f"Received: {axes.size} axes"
+        )
+    for head, ax in enumerate(axes.flat):
+        attention_map(scores[head], source, target, ax=ax, cmap=cmap)
+        ax.set_title(f"head {head}", fontsize="small")
+        ax.tick_params(labelsize="small")
+        ax.label_outer()
+    return axes
+
+
+def _checked(
+    scores: Any, source: list[str], target: list[str], heads: bool = False
+) -> np.ndarray:
+    """Returns the scores as an array; raises unless there is one a pair of tokens."""
+    scores = np.asarray(scores, dtype="float64")
+    rank = 3 if heads else 2
+    pairs = (len(target), len(source))
+    if scores.ndim != rank or scores.shape[-2:] != pairs or not scores.size:
+        raise ValueError(
+            f"`scores` must have the shape ({'heads, ' if heads else ''}target tokens, "
+            f"source tokens), at least one of each. Received: scores of shape "
+            f"{scores.shape}, {len(target)} target tokens, {len(source)} source tokens"
+        )
+    if not np.all(np.isfinite(scores)):
+        raise ValueError("`scores` must be finite. Received: NaN or infinite scores")
+    return scores
+
+
+def _grid(plt: Any, heads: int, rows: int, columns: int) -> Any:
+    """Returns axes for all heads, as near to a square as leaves none empty."""
+    across = next(
+        n for n in range(math.isqrt(heads - 1) + 1, heads + 1) if heads % n == 0
+    )
+    down = heads // across
+    width, height = (
+        max(SMALLEST_MAP, INCHES_PER_SMALL_TOKEN * steps) for steps in (columns, rows)
+    )
+    size = (FIGURE_MARGIN + across * width, FIGURE_MARGIN + down * height)
+    _, axes = plt.subplots(
+        down, across, figsize=size, layout="constrained", squeeze=False
+    )
+    return axes
 
 
 def _label(token: str, fonts: Sequence[Any]) -> str:

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_attn import GreedyDecoder, Seq2Seq
 from tests.gradients import BACKEND, MODES, in_mode
+from tests.models.uncached import write_one_by_one
 
 CONTEXTS = ["attention", "repeated_state", "last_state"]
 CHOICES = list(itertools.product(CONTEXTS, ["gru", "lstm"]))
@@ -91,20 +92,16 @@ def test_a_target_does_not_see_its_future(model, source, target):
 
 def test_decode_is_a_loop_over_the_trained_model(model, source):
     """Each token is the best of the model's logits for all tokens before it."""
-    written = np.full((6, 1), START, "int32")
-    total, active = np.zeros(6), np.ones(6, "bool")
-    for _ in range(LENGTH):
-        logits = call(model, source, written)[:, -1].astype("float64")
-        best = 1 + logits[:, 1:].argmax(axis=-1)
-        log_normalizer = np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1))
-        chosen = logits[range(6), best] - logits.max(-1) - log_normalizer
-        total += np.where(active, chosen, 0.0)
-        written = np.column_stack([written, np.where(active, best, 0)]).astype("int32")
-        active &= best != END
+    start = np.full((6, 1), START, "int32")
+
+    def logits_after(written):
+        return call(model, source, np.column_stack([start, written]))[:, -1]
+
+    expected = write_one_by_one(logits_after, 6, LENGTH, END)
     found = numpy(model.decode(source))
-    np.testing.assert_array_equal(found["tokens"], written[:, 1:])
-    np.testing.assert_array_equal(found["lengths"], (written[:, 1:] != 0).sum(axis=1))
-    np.testing.assert_allclose(found["score"], total, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found["tokens"], expected["tokens"])
+    np.testing.assert_array_equal(found["lengths"], expected["lengths"])
+    np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-4, atol=1e-4)
 
 
 def test_the_score_of_what_was_decoded_is_the_score_of_decoding(model, source):

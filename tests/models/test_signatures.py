@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_attn import Seq2Seq
+from keras_attn import Seq2Seq, Transformer
 from tests.gradients import BACKEND
 
 if BACKEND != "tensorflow":
@@ -12,13 +12,24 @@ import tensorflow as tf
 END = 3
 
 
+SIZES = {
+    Seq2Seq: {"units": 5, "embedding_dim": 4},
+    Transformer: {"model_dim": 8, "num_heads": 2, "intermediate_dim": 16},
+}
+
+
+@pytest.fixture(params=SIZES)
+def kind(request):
+    return request.param
+
+
 @pytest.fixture
-def model(rng):
-    return make(rng, 20)
+def model(rng, kind):
+    return make(rng, kind, 20)
 
 
-def make(rng, size):
-    model = Seq2Seq(size, size, units=5, embedding_dim=4, max_length=6)
+def make(rng, kind, size):
+    model = kind(size, size, max_length=6, **SIZES[kind])
     for weight in model.trainable_weights:
         weight.assign(rng.normal(size=weight.shape))
     return model
@@ -120,8 +131,8 @@ def tokenizer():
 TEXTS = ["3 mai", "1997", "12-5"]
 
 
-def test_text_is_answered_like_its_ids(rng, tokenizer):
-    model = make(rng, tokenizer.vocabulary_size())
+def test_text_is_answered_like_its_ids(rng, kind, tokenizer):
+    model = make(rng, kind, tokenizer.vocabulary_size())
     signatures = model.serving_signatures(tokenizer, tokenizer)
     assert set(signatures["serving_default"][1]) == {"text"}
     found = traced(signatures["serving_default"])({"text": TEXTS})
@@ -161,7 +172,7 @@ def test_one_tokenizer_alone_is_refused(model, tokenizer):
         model.serving_signatures(source_tokenizer=tokenizer)
 
 
-def test_a_vocabulary_that_does_not_fit_is_refused(rng, tokenizer):
+def test_a_vocabulary_that_does_not_fit_is_refused(kind, tokenizer):
     size = tokenizer.vocabulary_size()
     message = rf"`{{}}_tokenizer`.*{{}}.*Received: .*vocabulary_size={size}"
     for sizes, words in (
@@ -169,4 +180,4 @@ def test_a_vocabulary_that_does_not_fit_is_refused(rng, tokenizer):
         ((size, size + 1), ("target", f"at least {size + 1} ids")),
     ):
         with pytest.raises(ValueError, match=message.format(*words)):
-            Seq2Seq(*sizes, units=2).serving_signatures(tokenizer, tokenizer)
+            kind(*sizes, **SIZES[kind]).serving_signatures(tokenizer, tokenizer)
