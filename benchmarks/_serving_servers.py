@@ -72,7 +72,7 @@ def _wait_for(port: int, process: subprocess.Popen) -> None:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
         time.sleep(0.1)
-    raise RuntimeError(f"A server did not open its port: {process.args}")
+    raise RuntimeError(f"A server did not open its port: {process.args!r}")
 
 
 def _write_configurations(folder: Path) -> tuple[Path, Path]:
