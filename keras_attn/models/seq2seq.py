@@ -146,7 +146,9 @@ class Seq2Seq(EncoderDecoder):
             bridges.append(dense("bridge_carry", units))
         decoder_cell = make_cell(units, dtype=policy, name="cell")
         if context == "attention":
-            attention = BahdanauAttention(units, alignment, dtype=policy)
+            attention = BahdanauAttention(
+                units, alignment, dtype=policy, name="attention"
+            )
             decoder = AttentionDecoder(
                 decoder_cell, attention, attend, dtype=policy, name="decoder"
             )

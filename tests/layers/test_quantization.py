@@ -30,7 +30,7 @@ SIZES = {
     "intermediate_dim": 64,
     "max_length": 6,
 }
-# Measured: 0.5 to 2 % of the largest number that comes out, by model and seed.
+# Measured: 0.4 to 1.8 % of the largest number that comes out, by model and seed.
 CLOSE = 0.04
 
 
@@ -107,7 +107,7 @@ def test_a_part_may_stay_as_it_is(tmp_path):
     whole = TransformerEncoder.from_config(model.get_config())
     whole.set_weights(model.get_weights())
     quantize(whole)
-    quantize(model, filters="self_attention")
+    quantize(model, filters="^(projection|output)$")
     widths = {p.path: p.quantization_mode for p in projections(model)}
     assert {path for path, mode in widths.items() if mode} == {
         f"tokens_block_{index}/self_attention/{name}"
@@ -117,7 +117,7 @@ def test_a_part_may_stay_as_it_is(tmp_path):
     model.save(tmp_path / "part.keras")
     loaded = keras.saving.load_model(tmp_path / "part.keras")
     assert_same(answer(loaded, tokens), answer(model, tokens))
-    quantize(loaded)
+    quantize(loaded, filters="embedding|widen|narrow")
     loaded.save(tmp_path / "whole.keras")
     again = keras.saving.load_model(tmp_path / "whole.keras")
     assert_same(answer(again, tokens), answer(whole, tokens))

@@ -13,6 +13,7 @@ from keras_attn.serving.server.batching import (
     Batcher,
     BatchingParameters,
 )
+from keras_attn.serving.server.batching.task import Task
 from keras_attn.serving.server.metrics import Metrics
 from keras_attn.serving.server.session import GraphSession, SessionOptions
 
@@ -471,15 +472,27 @@ def test_queues_take_turns_on_shared_threads(session, names, recorder, ask):
     assert not any(t.name.startswith("shared") for t in threading.enumerate())
 
 
-def test_closing_computes_what_waits(recorder, ask):
+def test_closing_refuses_what_waits(recorder, ask):
     batcher = Batcher(2)
     graph = BatchedGraph(
         recorder, batcher, BatchingParameters(batch_timeout_micros=LONG)
     )
     future = ask(graph, rows(1))
-    graph.close()
-    np.testing.assert_array_equal(future.result(0)[0], rows(1))
-    assert recorder.closed
+    for _ in range(2):
+        graph.close()
+    assert failure(future) == ("UNAVAILABLE", "The server is stopping.")
+    assert (recorder.closed, recorder.batches) == (True, [])
+    with pytest.raises(StatusError, match="The server is stopping"):
+        ask(graph, rows(1))
+    batcher.stop()
+
+
+def test_nothing_enters_a_closed_queue():
+    batcher = Batcher(1)
+    queue = batcher.open_queue(BatchingParameters(), print)
+    batcher.close_queue(queue)
+    with pytest.raises(StatusError, match="The server is stopping"):
+        batcher.add(queue, Task([np.zeros(1)], 1, ("y",), 0.0))
     batcher.stop()
 
 

@@ -1,6 +1,5 @@
 """Who may read along, and who is let in."""
 
-import shutil
 import ssl
 
 import grpc
@@ -15,13 +14,10 @@ from keras_attn.serving import (
     UnauthenticatedError,
     UnavailableError,
 )
-from tests.serving.fronts import GrpcFront, http_server, make_certificates, respond
+from tests.serving.certificates import make_certificates, needs_openssl
+from tests.serving.fronts import GrpcFront, http_server, respond
 
 ZEROS = {"x": np.zeros((1, 3))}
-
-needs_openssl = pytest.mark.skipif(
-    not shutil.which("openssl"), reason="needs the openssl program"
-)
 
 
 @pytest.fixture(scope="module")

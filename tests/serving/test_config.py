@@ -2,6 +2,7 @@
 
 import pytest
 
+from keras_attn.serving import Server
 from keras_attn.serving.server.config import (
     ModelConfig,
     VersionPolicy,
@@ -46,7 +47,7 @@ def policy(text):
     ("text", "expected"),
     [
         (model(), ModelConfig("m", "/m")),
-        (model(path="gs://bucket/m"), ModelConfig("m", "gs://bucket/m")),
+        (model(path="/m/a://b"), ModelConfig("m", "/m/a://b")),
         (model(platform="model_type: TENSORFLOW"), ModelConfig("m", "/m")),
         (policy("latest {}"), ModelConfig("m", "/m")),
         (policy("latest { num_versions: 0 }"), ModelConfig("m", "/m")),
@@ -99,6 +100,12 @@ def test_no_models_and_nothing_said(read):
             "INVALID_ARGUMENT",
             "Expected model m to have an absolute path or URI; "
             "got base_path()=models/m",
+        ),
+        (
+            model(path="gs://bucket/m"),
+            "INVALID_ARGUMENT",
+            "Expected model m to have a path of the local file system, since a URI is "
+            "not supported here; got base_path()=gs://bucket/m",
         ),
         (
             models(entry(path="x"), entry(name="n"), entry(name="n")),
@@ -158,9 +165,10 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_the_model_of_the_flags(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = Options(model_name="dates", model_base_path="models/dates")
+    server = Server("models/dates")
+    monkeypatch.chdir("/")
     expected = ModelConfig("dates", str(tmp_path / "models/dates"))
-    assert initial_configs(options) == [expected]
+    assert initial_configs(server.options) == [expected]
     with pytest.raises(StatusError, match="are empty!"):
         initial_configs(Options())
 

@@ -1,8 +1,17 @@
 """The command line of the server, and what flags lead to."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from keras_attn.serving.server.arguments import parse, strip_own_flags, usage
+from keras_attn.serving import server
+from keras_attn.serving.server.arguments import (
+    CommandLine,
+    parse,
+    strip_own_flags,
+    usage,
+)
 from keras_attn.serving.server.flags import Options
 from keras_attn.serving.server.grpc_port import channel_arguments
 from keras_attn.serving.server.session_config import session_config
@@ -107,8 +116,15 @@ def test_unknown_arguments_are_named_and_the_rest_is_read():
 
 
 def test_flags_without_effect_are_named():
-    line = parse(["--num_tflite_pools=2", "--use_alts_credentials", "--port=9"])
-    assert set(line.ignored) == {"num_tflite_pools", "use_alts_credentials"}
+    line = parse(["--num_tflite_pools=2", "--flush_filesystem_caches", "--port=9"])
+    assert set(line.ignored) == {"num_tflite_pools", "flush_filesystem_caches"}
+
+
+def test_a_flag_is_read_by_someone_or_said_to_have_no_effect():
+    files = Path(server.__file__).parent.glob("*.py")
+    code = "".join(file.read_text() for file in files)
+    unread = {name for name in vars(Options()) if not re.search(rf"\.{name}\b", code)}
+    assert set(CommandLine(Options(), set(vars(Options()))).ignored) == unread
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,10 @@ from keras_attn.serving.server.servable import Servable
 from keras_attn.serving.server.status import StatusError, not_found
 from keras_attn.serving.server.transitions import State
 from keras_attn.serving.wire.messages import ModelSpec
+from tests.serving.waiting import wait_for
 
 SOON = 0.02  # seconds between looks at the folders
 ALL = VersionPolicy(every=True)
-
-
-def wait_for(condition, timeout=30):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.01)
 
 
 class EmptyGraph:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_attn.serving import Client, Server
 
 TO_SERVER = [("grpc.enable_http_proxy", 0)]
-SHORT = b"\x08\x32"  # a duration of 50 ms
+SHORT = b"\x22\x02\x48\x32"  # the options of a profile: a duration of 50 ms
 
 
 def call(address, method, message):
@@ -47,6 +47,14 @@ def test_answers_are_those_of_tensorflow(embedded_address):
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert caught.value.details() == "unimplemented."
     assert call(embedded_address, "Terminate", b"") == b""
+
+
+def test_a_profile_for_no_folder_leaves_no_file(
+    embedded_address, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert call(embedded_address, "Profile", SHORT)
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_it_can_be_left_out(toolbox):

@@ -16,6 +16,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from keras_attn.serving import Client, InvalidArgumentError, NotFoundError, Server
 from keras_attn.serving.server import StatusError
 from tests.serving.conftest import OFFICIAL, ServerProcess, free_port
+from tests.serving.waiting import wait_for
 
 ONES = {"x": np.ones((1, 3), "float32")}
 FLAGS = {"max_num_load_retries": 0}
@@ -23,13 +24,6 @@ OFTEN = {
     "model_config_file_poll_wait_seconds": 0.1,
     "file_system_poll_wait_seconds": 0.1,
 }
-
-
-def wait_for(condition, timeout=30):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.02)
 
 
 class Fleet:

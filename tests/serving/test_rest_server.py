@@ -19,6 +19,7 @@ from keras_attn.serving.server.rest.http_message import Response
 from keras_attn.serving.server.rest.listener import Listener
 from tests.serving.rest_calls import ask, ask_again, predict
 from tests.serving.rest_model import save_rest_model
+from tests.serving.waiting import wait_for
 
 PATH = "/v1/models/rest:predict"
 BODY = b'{"instances": [1]}'
@@ -355,44 +356,57 @@ def test_stopping_lets_requests_end_and_hangs_up_on_idle_clients(model):
             print(server.rest_address)
 
 
-def test_stopping_does_not_wait_longer_than_told(model):
-    with running(model) as server:
-        address = server.rest_address
-        failures = []
+@contextlib.contextmanager
+def asked(answer):
+    """A listener that takes no more connections, and the one that it is answering."""
+    begun = threading.Event()
 
-        def slow():
-            try:
-                predict(address, LONG)
-            except (OSError, http.client.HTTPException) as failure:
-                failures.append(failure)
+    def begin(head, body):
+        begun.set()
+        return answer()
 
-        thread = threading.Thread(target=slow)
-        thread.start()
-        time.sleep(0.5)
-        rest = server._ports[-1]
-        start = time.monotonic()
-        rest.stop(grace=0.3)
-        assert time.monotonic() - start < 5
-        thread.join(20)
-        assert failures
-
-
-def test_a_client_still_served_when_stopping_begins_is_hung_up_on_afterwards():
-    body = bytes(20 << 20)  # so much that sending it waits for the client
-    listener = Listener(("127.0.0.1", 0), lambda head, _: Response(200, body), 1)
+    listener = Listener(("127.0.0.1", 0), begin, 1)
     accepting = threading.Thread(target=listener.serve_forever, args=[0.01])
     accepting.start()
     host, port = listener.server_address
     with raw_connection(f"{host}:{port}") as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        connection.recv(1)  # the answer is on its way, and promises to stay
+        assert begun.wait(30)
         listener.shutdown()
         accepting.join()
         listener.server_close()
+        yield listener, connection
+
+
+def test_stopping_hangs_up_on_a_client_that_does_not_read():
+    body = bytes(50 << 20)  # more than lies in buffers until it does
+    with asked(lambda: Response(200, body)) as (listener, _):
+        start = time.monotonic()
+        listener.drain(0.3)
+        assert 0.3 <= time.monotonic() - start < 5
+
+
+def test_stopping_waits_for_what_works_on_a_request_after_hanging_up():
+    done = threading.Event()
+
+    def answer():
+        time.sleep(1.0)
+        done.set()
+        return Response(200)
+
+    with asked(answer) as (listener, connection):
+        listener.drain(0.1)
+        assert done.is_set()
+        assert not read_all(connection)
+
+
+def test_a_client_still_served_when_stopping_begins_is_hung_up_on_afterwards():
+    body = bytes(20 << 20)  # so much that sending it waits for the client
+    with asked(lambda: Response(200, body)) as (listener, connection):
+        connection.recv(1)  # the answer is on its way, and promises to stay
         draining = threading.Thread(target=listener.drain, args=[30])
         draining.start()
-        while not listener.is_closing:
-            time.sleep(0.001)
+        wait_for(lambda: listener.is_closing)
         start = time.monotonic()
         assert len(read_all(connection)) > len(body)
         draining.join()

@@ -1,7 +1,9 @@
 """The life of a server: versions, configurations, warm-up, ports."""
 
 import contextlib
+import importlib
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -22,15 +24,9 @@ from keras_attn.serving import (
 )
 from keras_attn.serving.server import StatusError
 from tests.serving.conftest import add_version, free_port
+from tests.serving.waiting import wait_for
 
 ONES = {"x": np.ones((1, 3), "float32")}
-
-
-def wait_for(condition, timeout=30):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.02)
 
 
 @contextlib.contextmanager
@@ -170,6 +166,12 @@ def test_wrong_configuration(tmp_path, text, problem):
         Server(model_config_file=str(config)).start()
 
 
+def test_a_base_path_that_is_a_uri():
+    text = "a URI is not supported here; got base_path..=gs://bucket/models/dates$"
+    with pytest.raises(StatusError, match=f"Expected model dates .* {text}"):
+        Server("gs://bucket/models/dates").start()
+
+
 def test_no_model_at_all():
     with pytest.raises(StatusError, match="are empty"):
         Server().start()
@@ -261,14 +263,34 @@ def test_a_model_with_text_operations(tmp_path):
     assert answer["tokens"].tolist() == [["3", "mai", "1997"], ["juin", "", ""]]
 
 
+def rename_lookups(version, name):
+    """Gives an operation of the graph another name, of the same length."""
+    graph = version / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes().replace(b"LookupTableFindV2", name))
+
+
 def test_an_unknown_operation_is_named(tmp_path):
     version = add_version(tmp_path / "toolbox", 1)
-    graph = version / "saved_model.pb"
-    graph.write_bytes(
-        graph.read_bytes().replace(b"LookupTableFindV2", b"LookupTableFindV9")
-    )
+    rename_lookups(version, b"LookupTableFindV9")
     text = "Op type not registered 'LookupTableFindV9'.*tensorflow-text"
     with pytest.raises(StatusError, match=text):
+        Server(tmp_path / "toolbox", max_num_load_retries=0).start()
+
+
+def test_text_operations_of_another_tensorflow(tmp_path, monkeypatch):
+    """What `import tensorflow_text` raises where the two do not fit is TensorFlow's."""
+    version = add_version(tmp_path / "toolbox", 1)
+    rename_lookups(version, b"WhitespaceV9_Text")
+    package = tmp_path / "packages" / "tensorflow_text"
+    package.mkdir(parents=True)
+    library = package / "__init__.py"
+    library.write_text("import tensorflow as tf\ntf.load_op_library(__file__)\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.delitem(sys.modules, "tensorflow_text", raising=False)
+    with pytest.raises(tf.errors.NotFoundError):
+        importlib.import_module("tensorflow_text")
+    fit = f"in the version that fits TensorFlow {tf.__version__}"
+    with pytest.raises(StatusError, match=f"'WhitespaceV9_Text'.*{fit}"):
         Server(tmp_path / "toolbox", max_num_load_retries=0).start()
 
 

@@ -4,7 +4,6 @@ serving what it had.
 
 import contextlib
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -12,16 +11,10 @@ import tensorflow as tf
 
 from keras_attn.serving import Client, Server, UnavailableError
 from tests.serving.conftest import add_version, free_port
+from tests.serving.waiting import wait_for
 
 ONES = {"x": np.ones((1, 3), "float32")}
 OLD, NEW = 6.0, 16.0  # what versions answer whose offsets are 0 and 10
-
-
-def wait_for(condition, timeout=30):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.05)
 
 
 def ask(client, **options):

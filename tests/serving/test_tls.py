@@ -1,7 +1,4 @@
-"""Encrypted gRPC, with certificates made by the openssl program."""
-
-import shutil
-import subprocess
+"""Encrypted gRPC, and its UNIX socket."""
 
 import grpc
 import pytest
@@ -10,31 +7,18 @@ from keras_attn.serving import Server
 from keras_attn.serving.server.status import StatusError
 from keras_attn.serving.server.textproto import SSL_CONFIG
 from keras_attn.serving.server.tls import server_credentials
+from tests.serving.certificates import make_certificates, needs_openssl
 from tests.serving.conftest import free_port
 
-OPENSSL = shutil.which("openssl")
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 REQUEST = b"\x0a\x09\x0a\x07toolbox"  # a model_spec with that name
 HANG_UP = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
-
-needs_openssl = pytest.mark.skipif(not OPENSSL, reason="needs openssl")
 
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory):
     """Reads `NAME.key` and `NAME.crt` of `ca`, `server` and `client`."""
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments):
-        subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, timeout=60)
-
-    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    ca = ["-CA", "ca.crt", "-CAkey", "ca.key"]
-    for name, more in {"ca": [], "server": ca, "client": ca}.items():
-        files = ["-nodes", "-keyout", f"{name}.key", "-out", f"{name}.crt"]
-        names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
-        is_ca = f"basicConstraints=critical,CA:{str(name == 'ca').upper()}"
-        openssl(*new, *files, "-days", "1", *names, "-addext", is_ca, *more)
+    folder = make_certificates(tmp_path_factory.mktemp("certificates"))
     return lambda name: (folder / name).read_bytes()
 
 

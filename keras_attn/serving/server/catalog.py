@@ -81,6 +81,18 @@ class Catalog:
             raise not_found(f"Could not find any versions of model {spec.name}")
         return [versions[number] for number in sorted(versions, reverse=True)]
 
+    def break_off(self) -> None:
+        """Ends the requests in flight with an error, by closing what they run."""
+        with self.changed:
+            servables = [
+                version.servable
+                for model in self.models.values()
+                for version in model.versions.values()
+                if version.servable is not None
+            ]
+        for servable in servables:
+            servable.close()
+
     def assign_labels(
         self, configs: Sequence[ModelConfig], also_unavailable: bool
     ) -> None:

@@ -12,6 +12,7 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelType,
 )
 
+from keras_attn.serving.server.base_path import is_uri
 from keras_attn.serving.server.flags import Options
 from keras_attn.serving.server.status import StatusError, invalid_argument
 from keras_attn.serving.server.textproto import read
@@ -59,7 +60,7 @@ def initial_configs(options: Options) -> list[ModelConfig] | None:
     """The models that the flags ask for, `None` if their file leaves that open.
 
     Raises:
-        StatusError: Neither a base path nor a usable configuration is given.
+        StatusError: Neither a usable base path nor a usable configuration is given.
     """
     if options.model_config_file:
         try:
@@ -73,7 +74,8 @@ def initial_configs(options: Options) -> list[ModelConfig] | None:
             "Both server_options.model_base_path and server_options.model_config_file "
             "are empty!"
         )
-    return [ModelConfig(options.model_name, os.path.abspath(options.model_base_path))]
+    _check_base_path(options.model_name, options.model_base_path)
+    return [ModelConfig(options.model_name, options.model_base_path)]
 
 
 def read_configs(path: str) -> list[ModelConfig] | None:
@@ -102,7 +104,7 @@ def model_configs(config: ModelServerConfig) -> list[ModelConfig] | None:
     models = config.model_config_list.config
     _check_names([model.name for model in models])
     for model in models:
-        _check_base_path(model)
+        _check_base_path(model.name, model.base_path)
     return [_model_config(model) for model in models]
 
 
@@ -140,12 +142,16 @@ def _check_names(names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _check_base_path(model) -> None:
-    is_uri = "://" in model.base_path
-    if not is_uri and not os.path.isabs(model.base_path):
+def _check_base_path(name: str, path: str) -> None:
+    if is_uri(path):
         raise invalid_argument(
-            f"Expected model {model.name} to have an absolute path or URI; "
-            f"got base_path()={model.base_path}"
+            f"Expected model {name} to have a path of the local file system, since a "
+            f"URI is not supported here; got base_path()={path}"
+        )
+    if not os.path.isabs(path):
+        raise invalid_argument(
+            f"Expected model {name} to have an absolute path or URI; "
+            f"got base_path()={path}"
         )
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 
 from keras_attn.serving.server.arguments import strip_own_flags
+from keras_attn.serving.server.base_path import absolute
 
 ENGINES = ("auto", "official", "embedded")
 
@@ -57,7 +58,5 @@ def official_command(
 
 
 def _with_absolute_path(argument: str) -> str:
-    name, _, path = argument.partition("=")
-    if name != "--model_base_path" or not path or "://" in path:
-        return argument
-    return f"{name}={os.path.abspath(path)}"
+    name, equals, path = argument.partition("=")
+    return name + equals + absolute(path) if name == "--model_base_path" else argument

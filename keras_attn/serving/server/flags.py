@@ -61,7 +61,7 @@ class Options:
     file_system_poll_wait_seconds: int = _flag(
         1, "Seconds between looks for new versions; 0 looks once, negative never."
     )
-    flush_filesystem_caches: bool = _flag(
+    flush_filesystem_caches: bool = _ignored(
         True, "Drop what file systems have cached once the first models are loaded."
     )
     num_load_threads: int = _flag(
@@ -75,7 +75,7 @@ class Options:
         60_000_000, "Microseconds between two such retries."
     )
     saved_model_tags: str = _flag("serve", "Comma-separated tags of the graph to load.")
-    remove_unused_fields_from_bundle_metagraph: bool = _flag(
+    remove_unused_fields_from_bundle_metagraph: bool = _ignored(
         True, "Keep only the signatures of a graph once it is loaded."
     )
     prefer_tflite_model: bool = _flag(

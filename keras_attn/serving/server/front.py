@@ -37,7 +37,11 @@ class Front(Protocol):
     def start(self) -> None: ...
 
     def stop(self, grace: float) -> None:
-        """Refuses new requests, and gives those in flight `grace` seconds."""
+        """Refuses new requests, and gives those in flight `grace` seconds.
+
+        After that their calls are cancelled, and what still works on them is waited
+        for.
+        """
 
 
 class ThreadFront:

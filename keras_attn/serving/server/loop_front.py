@@ -58,10 +58,10 @@ class LoopFront:
         if self._loop.is_closed():
             return
         self._call(self._server.stop(grace))
+        self._pool.shutdown()  # before the loop, which hears of what ends there
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._pool.shutdown()
 
     async def _make_server(
         self, handlers: grpc.GenericRpcHandler, arguments: Arguments

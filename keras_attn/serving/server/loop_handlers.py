@@ -16,7 +16,7 @@ class LoopHandlers(grpc.GenericRpcHandler):
     """Finds what answers a call in an event loop.
 
     Args:
-        handlers: The services, made for threads. gRPC runs them in threads.
+        handlers: The services, made for threads; they are given some.
         methods: By `/service/method`, coroutines that take their place.
     """
 
@@ -39,7 +39,7 @@ class LoopHandlers(grpc.GenericRpcHandler):
             return grpc.unary_unary_rpc_method_handler(
                 _answered(name, self._methods[path])
             )
-        return handler
+        return grpc.unary_unary_rpc_method_handler(_in_thread(handler))
 
 
 def _answered(name: str, method: LoopMethod) -> LoopMethod:
@@ -49,6 +49,21 @@ def _answered(name: str, method: LoopMethod) -> LoopMethod:
         except Exception as error:
             problem = failure(name, error)
         await context.abort(*problem)  # raises
+        return b""
+
+    return answer
+
+
+def _in_thread(handler: grpc.RpcMethodHandler) -> LoopMethod:
+    """A handler that blocks, in a thread. (gRPC's own way tells it of no hang-up.)"""
+
+    async def answer(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            return await asyncio.to_thread(
+                handler.unary_unary, message, _ThreadContext(context)
+            )
+        except _Aborted as aborted:
+            await context.abort(*aborted.args)  # raises
         return b""
 
     return answer
@@ -67,7 +82,7 @@ def _streamed(handler: grpc.RpcMethodHandler):
             loop.call_soon_threadsafe(replies.put_nowait, reply)
 
         try:
-            handler.unary_stream(message, _StreamContext(context), send)
+            handler.unary_stream(message, _ThreadContext(context), send)
         except _Aborted as aborted:
             await context.abort(*aborted.args)
         while (reply := await replies.get()) is not None:
@@ -77,10 +92,10 @@ def _streamed(handler: grpc.RpcMethodHandler):
 
 
 class _Aborted(Exception):
-    """A handler has ended its stream with a code and a text."""
+    """A handler has ended its call with a code and a text."""
 
 
-class _StreamContext:
+class _ThreadContext:
     """What a handler made for threads asks of its context."""
 
     def __init__(self, context: grpc.aio.ServicerContext):
@@ -88,7 +103,10 @@ class _StreamContext:
 
     def add_callback(self, callback: Callable[[], Any]) -> bool:
         self._context.add_done_callback(lambda _: callback())
-        return True
+        return not self._context.done()
+
+    def time_remaining(self) -> float | None:
+        return self._context.time_remaining()
 
     def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
         raise _Aborted(code, details)

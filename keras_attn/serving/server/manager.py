@@ -68,6 +68,10 @@ class ModelManager:
         """Loads nothing more, so that no one waits for a model; the others go on."""
         self._lifecycle.finish()
 
+    def break_off(self) -> None:
+        """Ends the requests in flight with an error; no others may follow."""
+        self._catalog.break_off()
+
     def stop(self) -> None:
         """Ends the threads and closes every model; no request may be in flight."""
         self._lifecycle.stop()

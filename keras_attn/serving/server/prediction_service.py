@@ -19,9 +19,9 @@ from keras_attn.serving.server.manager import ModelManager
 from keras_attn.serving.server.metrics import Metrics
 from keras_attn.serving.server.model_metadata import get_model_metadata
 from keras_attn.serving.server.request_metrics import measured
-from keras_attn.serving.wire.messages import PredictRequest
+from keras_attn.serving.wire.messages import PredictRequest, PredictResponse
 
-_LARGE = 1 << 20  # bytes of a request; an event loop would read it for too long
+_LARGE = 1 << 20  # bytes that would hold up an event loop that reads or writes them
 
 
 def prediction_service(
@@ -80,9 +80,19 @@ def predict_in_loop(
         timeout = time_left(context)
         with _measured(metrics, request), manager.servable(request.model_spec) as found:
             response = await found.predict_in_loop(request, timeout)
+            if _is_large(response):
+                return await asyncio.to_thread(response.encode, as_content)
             return response.encode(as_content)
 
     return predict
+
+
+def _is_large(response: PredictResponse) -> bool:
+    arrays = response.outputs.values()
+    if sum(array.nbytes for array in arrays) > _LARGE:
+        return True
+    texts = (text for array in arrays if array.dtype == object for text in array.flat)
+    return sum(map(len, texts)) > _LARGE
 
 
 def _predict(

@@ -2,36 +2,60 @@
 
 import functools
 import socket
+import tempfile
 import threading
 
 import grpc
 
+from keras_attn.serving.server.grpc_method import time_left
 from keras_attn.serving.server.status import StatusError
+from keras_attn.serving.wire.fields import bytes_field, read_fields
 
 SERVICE = "tensorflow.ProfilerService"
 METHODS = ("Profile", "Monitor", "Terminate")
 
+_REPOSITORY_ROOT = 5  # field of a ProfileRequest
+
 _lock = threading.Lock()
 
 
-def forward(method: str, message: bytes, timeout: float | None = None) -> bytes:
-    """Hands a request on as it came, and the answer back.
+def profile(method: str, message: bytes, context: grpc.ServicerContext) -> bytes:
+    """Answers for one of `METHODS`.
 
-    TensorFlow's own server is started with the first request. It cannot be stopped,
-    and it binds every address of the machine: nothing listens before it is needed.
-
-    Args:
-        method: One of `METHODS`.
-        message: The encoded request.
-        timeout: Seconds that the client still waits.
+    A request to profile that names no folder for the result would leave it in the
+    working directory, where nobody looks for it.
 
     Raises:
         StatusError: As TensorFlow answered.
     """
+    if method != "Profile" or _names_a_folder(message):
+        return _forward(method, message, context)
+    with tempfile.TemporaryDirectory() as folder:
+        root = bytes_field(_REPOSITORY_ROOT, folder.encode())
+        return _forward(method, b"".join([message, *root]), context)
+
+
+def _names_a_folder(message: bytes) -> bool:
+    fields = read_fields(message)
+    return any(number == _REPOSITORY_ROOT and value for number, _, value in fields)
+
+
+def _forward(method: str, message: bytes, context: grpc.ServicerContext) -> bytes:
+    """Hands a request on, and the answer back.
+
+    TensorFlow's own server is started with the first request. It cannot be stopped,
+    and it binds every address of the machine: nothing listens before it is needed.
+    """
     with _lock:
         channel = _channel()
+    ask = channel.unary_unary(f"/{SERVICE}/{method}")
+    call = ask.future(message, timeout=time_left(context))
+    if not context.add_callback(call.cancel):
+        call.cancel()
     try:
-        return channel.unary_unary(f"/{SERVICE}/{method}")(message, timeout=timeout)
+        return call.result()
+    except grpc.FutureCancelledError:  # nobody waits for the answer
+        raise StatusError(grpc.StatusCode.CANCELLED, "CANCELLED") from None
     except grpc.RpcError as error:
         raise StatusError(error.code(), error.details() or "") from error
 

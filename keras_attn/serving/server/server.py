@@ -3,10 +3,12 @@
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Protocol
 
 from keras_attn.serving.server.address import check_ports_are_free, join_address
+from keras_attn.serving.server.base_path import absolute
 from keras_attn.serving.server.config import initial_configs
 from keras_attn.serving.server.config_watcher import ConfigWatcher
 from keras_attn.serving.server.flags import Options
@@ -22,6 +24,7 @@ from keras_attn.serving.server.tls import server_credentials
 logger = logging.getLogger("keras_attn.serving")
 
 _DRAIN_SECONDS = 30.0
+_FAREWELL = 1.0  # seconds for the answers to requests that are broken off
 
 
 class _Port(Protocol):
@@ -72,7 +75,7 @@ class Server:
         refuse_xla: bool | None = None,
         **flags,
     ):
-        path = os.path.abspath(model_base_path) if model_base_path else ""
+        path = absolute(os.fspath(model_base_path))
         self.options = Options(
             model_base_path=path,
             model_name=model_name or Path(path).name or "default",
@@ -125,15 +128,25 @@ class Server:
         """Closes the ports, lets requests in flight end, unloads the models.
 
         Args:
-            grace: Seconds that requests in flight are given.
+            grace: Seconds that requests in flight are given. Those that take longer
+                are broken off, and answered with UNAVAILABLE; a TFLite model and
+                an operation that TensorFlow does not interrupt are waited for.
         """
+        end = time.monotonic() + grace
         self._address = self._rest_address = ""
         if self._manager is not None:
             self._manager.finish()  # else a request to reload might never end
         ports, self._ports = self._ports, []
-        threads = [threading.Thread(target=port.stop, args=[grace]) for port in ports]
+        threads = [
+            threading.Thread(target=port.stop, args=[grace + _FAREWELL])
+            for port in ports
+        ]
         for thread in threads:
             thread.start()
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        if self._manager is not None:
+            self._manager.break_off()
         for thread in threads:
             thread.join()
         if self._watcher is not None:

@@ -11,7 +11,6 @@ from keras_attn.serving.server import profiler
 from keras_attn.serving.server.grpc_method import (
     Method,
     message_method,
-    time_left,
     with_errors_as_status,
 )
 from keras_attn.serving.server.health import Health
@@ -46,7 +45,7 @@ def handlers(
     }
     if profile:
         services[profiler.SERVICE] = _unary(
-            {method: partial(_profile, method) for method in profiler.METHODS}
+            {name: partial(profiler.profile, name) for name in profiler.METHODS}
         )
     if health is not None:
         services["grpc.health.v1.Health"] = {
@@ -70,10 +69,6 @@ def _model_service(manager: ModelManager, metrics: Metrics | None) -> dict[str, 
             lambda request, timeout: reload_config(manager, request, metrics, timeout),
         ),
     }
-
-
-def _profile(method: str, message: bytes, context: grpc.ServicerContext) -> bytes:
-    return profiler.forward(method, message, time_left(context))
 
 
 def _unary(methods: Mapping[str, Method]) -> dict[str, grpc.RpcMethodHandler]:

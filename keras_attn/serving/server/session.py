@@ -4,10 +4,7 @@ TF Serving runs `Session::Run` on the graph, so this does too: same kernels, sam
 texts, same freedom of shapes.
 """
 
-import importlib
-import inspect
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +16,12 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from keras_attn.serving.server import xla
+from keras_attn.serving.server.saved_model import load_saved_model
 from keras_attn.serving.server.status import (
     StatusError,
     invalid_argument,
     not_found,
+    stopping,
 )
 
 
@@ -47,7 +46,7 @@ class GraphSession:
     """
 
     def __init__(self, path: Path, options: SessionOptions):
-        self._session, meta_graph = _load(path, options)
+        self._session, meta_graph = load_saved_model(path, options.tags, options.config)
         self.signatures = dict(meta_graph.signature_def)
         self._refusals = {}
         if options.refuse_xla:
@@ -59,6 +58,7 @@ class GraphSession:
             }
             self._refusals = xla.refusals(meta_graph.graph_def, outputs)
         self._outputs: dict = {}
+        self._is_closed = False
 
     def run(
         self,
@@ -76,7 +76,7 @@ class GraphSession:
             timeout: Seconds after which the work is broken off.
 
         Raises:
-            StatusError: TensorFlow's code and text, or the time is up.
+            StatusError: TensorFlow's code and text, the time is up, or `close`.
         """
         if timeout is not None and timeout <= 0:
             raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
@@ -86,6 +86,8 @@ class GraphSession:
         try:
             return [_as_array(v) for v in self._run(feeds, fetches, arrays, timeout)]
         except tf.errors.OpError as error:
+            if self._is_closed:
+                raise stopping() from error
             raise StatusError(error.error_code, error.message) from error
 
     def _run(self, feeds, fetches, arrays, timeout):
@@ -119,6 +121,8 @@ class GraphSession:
         return output
 
     def close(self) -> None:
+        """Breaks off what runs, and frees the graph."""
+        self._is_closed = True
         self._session.close()
 
 
@@ -153,58 +157,3 @@ def _as_array(value) -> np.ndarray:
         array[()] = value
         return array
     return np.asarray(value)
-
-
-def _load(path: Path, options: SessionOptions):
-    tried: set[str] = set()  # of this load alone, since several go on side by side
-    while True:
-        session = tf.compat.v1.Session(graph=tf.Graph(), config=options.config)
-        try:
-            with session.graph.as_default():
-                return session, _load_graph(session, list(options.tags), str(path))
-        except Exception as error:
-            session.close()
-            if not _register_missing_op(str(error), tried):
-                raise _load_error(error, path) from error
-
-
-def _register_missing_op(message: str, tried: set[str]) -> bool:
-    """Imports TensorFlow Text if that may bring the missing operation.
-
-    TF Serving has these operations linked in, so its users expect such models to load.
-    """
-    missing = re.search(r"Op type not registered '([^']+)'", message)
-    if missing is None or missing[1] in tried:
-        return False
-    tried.add(missing[1])
-    try:
-        importlib.import_module("tensorflow_text")
-    except ImportError:
-        return False
-    return True
-
-
-# TF Serving loads graphs into sessions; TensorFlow's advice against it is not for us.
-_load_graph = inspect.unwrap(tf.compat.v1.saved_model.loader.load)
-
-
-def _load_error(error: Exception, path: Path) -> StatusError:
-    message = getattr(error, "message", None) or str(error)
-    if missing := re.search(r"Op type not registered '([^']+)'", message):
-        return StatusError(
-            grpc.StatusCode.NOT_FOUND,
-            f"Op type not registered '{missing[1]}' in {path}. If it is an operation "
-            "of TensorFlow Text, `pip install tensorflow-text` in the version that "
-            f"fits TensorFlow {tf.__version__}.",
-        )
-    if isinstance(error, tf.errors.OpError):
-        return StatusError(error.error_code, message)
-    codes = {
-        OSError: grpc.StatusCode.NOT_FOUND,
-        RuntimeError: grpc.StatusCode.NOT_FOUND,
-    }
-    code = next(
-        (code for kind, code in codes.items() if isinstance(error, kind)),
-        grpc.StatusCode.INVALID_ARGUMENT,
-    )
-    return StatusError(code, message)

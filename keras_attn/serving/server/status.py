@@ -50,6 +50,11 @@ def unavailable(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.UNAVAILABLE, message)
 
 
+def stopping() -> StatusError:
+    """What a request is told that is broken off as the server stops."""
+    return unavailable("The server is stopping.")
+
+
 def unimplemented(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.UNIMPLEMENTED, message)
 

@@ -23,7 +23,11 @@ from keras_attn.serving.server.batching.queue import Batch, Queue
 from keras_attn.serving.server.batching.task import Task
 from keras_attn.serving.server.metrics import Metrics
 from keras_attn.serving.server.servable import Graph
-from keras_attn.serving.server.status import StatusError, invalid_argument
+from keras_attn.serving.server.status import (
+    StatusError,
+    invalid_argument,
+    stopping,
+)
 
 Names = tuple[str, ...]
 
@@ -60,6 +64,7 @@ class BatchedGraph:
         self._metrics = metrics
         self._queues: dict[tuple[Names, Names], Queue] = {}
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def run(
         self,
@@ -91,7 +96,7 @@ class BatchedGraph:
             starts, the request is not computed.
 
         Raises:
-            StatusError: The request cannot be batched, or the queue is full.
+            StatusError: The request cannot be batched, the queue is full, or `close`.
         """
         now = time.monotonic()
         deadline = None if timeout is None else now + timeout
@@ -100,12 +105,19 @@ class BatchedGraph:
         return task.answer
 
     def close(self) -> None:
-        for queue in self._queues.values():
-            self._batcher.close_queue(queue)
+        """Breaks off the batches that run, and refuses what waits."""
+        with self._lock:
+            self._is_closed = True
+            queues = list(self._queues.values())
+            self._queues.clear()
         self._graph.close()
+        for queue in queues:
+            self._batcher.close_queue(queue)
 
     def _queue(self, feeds: Names, fetches: Names) -> Queue:
         with self._lock:
+            if self._is_closed:
+                raise stopping()
             queue = self._queues.get((feeds, fetches))
             if queue is None:
                 process = partial(self._process, feeds, fetches)
@@ -119,6 +131,8 @@ class BatchedGraph:
         if not tasks:
             return
         try:
+            if self._is_closed:
+                raise stopping()
             answers = self._compute(feeds, fetches, tasks)
         except Exception as error:
             for task in tasks:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from keras_attn.serving.server.batching.parameters import BatchingParameters
 from keras_attn.serving.server.batching.queue import Batch, Queue
 from keras_attn.serving.server.batching.task import Task
+from keras_attn.serving.server.status import stopping
 
 
 class Batcher:
@@ -52,14 +53,16 @@ class Batcher:
         """Puts a task into a queue of this batcher.
 
         Raises:
-            StatusError: It is too large, or the queue is full.
+            StatusError: It is too large, or the queue is full or closed.
         """
         with self._changed:
+            if queue.is_closing:
+                raise stopping()
             batches = queue.add(task, time.monotonic())
             self._changed.notify(batches)
 
     def close_queue(self, queue: Queue) -> None:
-        """Waits until what is in a queue has been computed, and drops the queue."""
+        """Waits until what is in a queue has been processed, and drops the queue."""
         with self._changed:
             queue.is_closing = True
             self._changed.notify_all()

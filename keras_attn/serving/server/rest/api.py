@@ -22,7 +22,11 @@ from keras_attn.serving.server.rest.examples import (
     write_classifications,
     write_regressions,
 )
-from keras_attn.serving.server.rest.http_message import Head, Response, html_error
+from keras_attn.serving.server.rest.http_message import (
+    RequestHead,
+    Response,
+    html_error,
+)
 from keras_attn.serving.server.rest.predict import predict
 from keras_attn.serving.server.rest.routes import (
     Route,
@@ -71,7 +75,7 @@ class RestApi:
         self._cors = _CORS if cors else ()
         self._prometheus_path = prometheus_path
 
-    def answer(self, head: Head, body: bytes) -> Response:
+    def answer(self, head: RequestHead, body: bytes) -> Response:
         """Answers any request, wrong ones too."""
         if head.method not in _METHODS:
             return html_error(HTTPStatus.NOT_IMPLEMENTED)

@@ -32,7 +32,7 @@ class HttpError(Exception):
 
 
 @dataclass(frozen=True)
-class Head:
+class RequestHead:
     """What comes before the body of a request; the names of headers in lower case."""
 
     method: str
@@ -74,7 +74,7 @@ def html_error(status: HTTPStatus) -> Response:
     return Response(status.value, page.encode(), headers, close=True)
 
 
-def read_head(stream: BufferedIOBase) -> Head | None:
+def read_head(stream: BufferedIOBase) -> RequestHead | None:
     """Reads up to the blank line; `None` if the stream has ended.
 
     Raises:
@@ -92,10 +92,12 @@ def read_head(stream: BufferedIOBase) -> Head | None:
     headers = _read_headers(stream, _LONGEST_HEAD - len(line))
     connection = headers.get("connection", "").lower()
     keep_alive = "keep-alive" in connection if minor == "0" else True
-    return Head(method, target, headers, keep_alive and "close" not in connection)
+    return RequestHead(
+        method, target, headers, keep_alive and "close" not in connection
+    )
 
 
-def read_body(stream: BufferedIOBase, head: Head) -> bytes:
+def read_body(stream: BufferedIOBase, head: RequestHead) -> bytes:
     """Reads the body that the head announces.
 
     Raises:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from keras_attn.serving.server.rest.http_message import (
-    Head,
     HttpError,
+    RequestHead,
     Response,
     html_error,
     read_body,
@@ -24,7 +24,7 @@ from keras_attn.serving.server.rest.http_message import (
 
 logger = logging.getLogger("keras_attn.serving")
 
-Answer = Callable[[Head, bytes], Response]
+Answer = Callable[[RequestHead, bytes], Response]
 
 _MOST_CONNECTIONS = 4096
 _PATIENCE = 50.0  # seconds that a client may take to send or fetch the next bytes
@@ -65,7 +65,8 @@ class Listener(socketserver.ThreadingTCPServer):
         """Lets requests in flight end, hangs up on the clients that have none.
 
         Args:
-            grace: Seconds after which the others are hung up on as well.
+            grace: Seconds after which the others are hung up on as well. What still
+                works on their requests is waited for.
         """
         end = time.monotonic() + grace
         with self._changed:
@@ -77,6 +78,7 @@ class Listener(socketserver.ThreadingTCPServer):
                 self._changed.wait(left)
             for connection in self._connections:
                 connection.hang_up()
+            self._changed.wait_for(lambda: not self._connections)
 
     def add(self, connection: "Connection") -> None:
         with self._changed:
@@ -145,7 +147,7 @@ class Connection(socketserver.StreamRequestHandler):
         self._send(response, head.method, keep_alive)
         return keep_alive
 
-    def _ask(self, head: Head, body: bytes) -> Response:
+    def _ask(self, head: RequestHead, body: bytes) -> Response:
         try:
             return self.server.answer(head, body)
         except Exception:
