@@ -4,10 +4,9 @@ import keras
 
 from keras_attn.layers._feed_forward import FeedForward
 from keras_attn.layers._head_positions import get_positions
+from keras_attn.layers._normalization import NORMALIZATIONS, normalization_layer
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.layers.multi_head_self_attention import MultiHeadSelfAttention
-
-NORMALIZATIONS = ("layer", "rms")
 
 
 class Block(ProjectingLayer):
@@ -63,7 +62,7 @@ class Block(ProjectingLayer):
                 )
         if normalization not in NORMALIZATIONS:
             raise ValueError(
-                f"`normalization` must be one of {NORMALIZATIONS}. "
+                f"`normalization` must be one of {tuple(NORMALIZATIONS)}. "
                 f"Received: normalization={normalization!r}"
             )
         for name, rate in (
@@ -153,12 +152,11 @@ class Block(ProjectingLayer):
         )
 
     def _norm(self, name, shape):
-        kinds = {
-            "layer": keras.layers.LayerNormalization,
-            "rms": keras.layers.RMSNormalization,
-        }
-        norm = kinds[self.normalization](
-            epsilon=self.epsilon, dtype=self.dtype_policy, name=name
+        norm = normalization_layer(
+            self.normalization,
+            epsilon=self.epsilon,
+            dtype=self.dtype_policy,
+            name=name,
         )
         norm.build(shape)
         return norm

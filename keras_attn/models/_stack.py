@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers, ops
 
+from keras_attn.layers._normalization import normalization_layer
 from keras_attn.layers._quantized import policy_at
 from keras_attn.layers.alibi_bias import AlibiBias
 from keras_attn.layers.learned_positions import LearnedPositions
@@ -88,11 +89,12 @@ class Stack:
             )
             for index in range(num_layers)
         ]
-        norm = layers.LayerNormalization
-        if block_arguments["normalization"] == "rms":
-            norm = layers.RMSNormalization
-        self.norm = norm(dtype=policy, name=f"{name}_norm")
-        self.norm.supports_masking = True  # Keras' RMS norm would drop the mask
+        self.norm = normalization_layer(
+            block_arguments["normalization"],
+            epsilon=1e-5,
+            dtype=policy,
+            name=f"{name}_norm",
+        )
 
     def embed(self, tokens, positions=None):
         """`(b, t)` ids -> `(b, t, model_dim)`, with the Keras mask of the padding."""
