@@ -2,8 +2,9 @@
 
 import keras
 
+from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._feed_forward import FeedForward
-from keras_attn.layers._head_positions import get_positions
+from keras_attn.layers._head_positions import get_positions, serialize_positions
 from keras_attn.layers._normalization import NORMALIZATIONS, normalization_layer
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.layers.multi_head_self_attention import MultiHeadSelfAttention
@@ -162,7 +163,7 @@ class Block(ProjectingLayer):
         return norm
 
     def _drop(self, name, rate, **options):
-        return keras.layers.Dropout(
+        return Dropout(
             rate, seed=self.seed, dtype=self.dtype_policy, name=name, **options
         )
 
@@ -199,5 +200,5 @@ class Block(ProjectingLayer):
             **super().get_config(),
             **{name: getattr(self, name) for name in names},
             "activation": keras.activations.serialize(self.activation),
-            "positions": keras.saving.serialize_keras_object(self.positions),
+            "positions": serialize_positions(self.positions),
         }

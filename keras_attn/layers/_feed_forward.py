@@ -1,5 +1,6 @@
 import keras
 
+from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._projecting import ProjectingLayer
 
 
@@ -23,7 +24,7 @@ class FeedForward(ProjectingLayer):
         self.gated = gated
         self.activation = keras.activations.get(activation)
         self.intermediate_dim = intermediate_dim
-        self.dropout = keras.layers.Dropout(
+        self.dropout = Dropout(
             dropout, seed=seed, dtype=self.dtype_policy, name="dropout"
         )
 

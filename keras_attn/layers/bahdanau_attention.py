@@ -13,6 +13,7 @@ from keras_attn.ops.memory import (
     zero_masked,
 )
 from keras_attn.ops.softmax import masked_softmax
+from keras_attn.ops.stateless_dropout import dropout_factors
 
 ALIGNMENTS = ("additive", "bilinear", "dot", "scaled_dot")
 
@@ -253,8 +254,8 @@ class BahdanauAttention(ProjectingLayer):
         if not training or self.dropout == 0:
             return None
         shape = (*ops.shape(query)[:2], ops.shape(memory)[1])
-        ones = ops.ones(shape, self.compute_dtype)
-        return keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
+        factors = dropout_factors(self.seed_generator.next(), 0, shape, self.dropout)
+        return ops.cast(factors, self.compute_dtype)
 
     def _check(self, query, value, key, projected_key, query_mask, value_mask):
         check_rank("query", query.shape, (2, 3), "(batch, dim) or (batch, time, dim)")

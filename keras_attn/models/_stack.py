@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers, ops
 
+from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._normalization import normalization_layer
 from keras_attn.layers._quantized import policy_at
 from keras_attn.layers.alibi_bias import AlibiBias
@@ -76,7 +77,7 @@ class Stack:
             self.added_positions = LearnedPositions(
                 max_length, dtype=policy, name=f"{name}_positions"
             )
-        self.dropout = layers.Dropout(dropout, dtype=policy, name=f"{name}_dropout")
+        self.dropout = Dropout(dropout, dtype=policy, name=f"{name}_dropout")
         inner = {"rotary": RotaryEmbedding, "alibi": AlibiBias}.get(positions)
         kind = TransformerDecoderBlock if reads_memory else TransformerBlock
         self.blocks = [

@@ -2,6 +2,7 @@ import keras
 from keras import layers, ops
 
 from keras_attn.decoding.greedy import greedy_search
+from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._quantized import policy_at
 from keras_attn.layers._repeat_like import RepeatLike
 from keras_attn.layers.attention_decoder import AttentionDecoder
@@ -126,7 +127,7 @@ class Seq2Seq(EncoderDecoder):
             return layers.Dense(size, activation, dtype=own, name=name)
 
         def drop(name):
-            return layers.Dropout(dropout, dtype=policy, name=f"{name}_dropout")
+            return Dropout(dropout, dtype=policy, name=f"{name}_dropout")
 
         source_embedding = embedding("source_embedding", source_vocabulary_size)
         target_embedding = embedding("target_embedding", target_vocabulary_size)
