@@ -25,6 +25,8 @@ from keras_attn.ops.stateless_dropout import dropout_factors
 
 _TILE_BYTES = 8 * 2**20  # scores at work: what a core's caches hold
 _LONGEST_CHUNK, _SHORTEST_CHUNK = 256, 32
+_MOST_SEGMENTS, _SHORTEST_SEGMENT = 4, 1024  # of queries, under a causal mask
+_SEED_STRIDE = 40503  # so that every segment drops weights of its own
 _ASSUMED_BATCH = 8  # where the batch is not known when the graph is made
 
 
@@ -48,6 +50,32 @@ def chunked_attention(query, key, value, terms, scale, dropout=0.0, seed=None):
         Rabe and Staats, 2021, https://arxiv.org/abs/2112.05682; Dao et al., 2022,
         https://arxiv.org/abs/2205.14135, for the backward pass.
     """
+    steps, slots = query.shape[2], key.shape[2]
+    if not terms.causal or terms.positions is not None:
+        return _attend(query, key, value, terms, scale, dropout, seed)
+    # Keys after the last query of a segment are hidden from all of it.
+    count = min(_MOST_SEGMENTS, -(-steps // _SHORTEST_SEGMENT))
+    length = -(-steps // count)
+    outputs = []
+    for index, start in enumerate(range(0, steps, length)):
+        stop = min(start + length, steps)
+        seen = min(stop, slots)
+        outputs.append(
+            _attend(
+                query[:, :, start:stop],
+                key[:, :, :seen],
+                value[:, :, :seen],
+                terms.between(start, stop, seen),
+                scale,
+                dropout,
+                seed,
+                index,
+            )
+        )
+    return ops.concatenate(outputs, axis=2)
+
+
+def _attend(query, key, value, terms, scale, dropout, seed, segment=0):
     steps = query.shape[2]
     # The gradient of a bias that all heads share is summed within a tile.
     together = terms.bias is not None and terms.bias.shape[1] == 1
@@ -58,7 +86,7 @@ def chunked_attention(query, key, value, terms, scale, dropout=0.0, seed=None):
         "bias": _whole_rows(terms.bias, steps),
         "slopes": terms.slopes,
         "positions": query_positions(terms, steps),
-        "seed": seed if dropout else None,
+        "seed": seed + segment * _SEED_STRIDE if dropout else None,
     }
     given = {name: tensor for name, tensor in optional.items() if tensor is not None}
     passes = _Passes(tuple(given), terms.causal, terms.window, scale, dropout, plan)

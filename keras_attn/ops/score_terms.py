@@ -29,6 +29,27 @@ class ScoreTerms(NamedTuple):
     def is_positional(self):
         return self.causal or self.window is not None
 
+    def between(self, start, stop, slots):
+        """The terms of queries `start` to `stop` and the first `slots` keys.
+
+        The queries then stand where they stood, which `positions` says.
+        """
+
+        def cut(tensor):
+            if tensor is None:
+                return None
+            rows = slice(None) if tensor.shape[2] == 1 else slice(start, stop)
+            columns = slice(None) if tensor.shape[3] == 1 else slice(slots)
+            return tensor[:, :, rows, columns]
+
+        key_mask = self.key_mask
+        return self._replace(
+            key_mask=None if key_mask is None else key_mask[:, :slots],
+            mask=cut(self.mask),
+            bias=cut(self.bias),
+            positions=ops.arange(start, stop, dtype="int32")[None],
+        )
+
 
 def combined_mask(terms, query_positions, key_positions):
     """The bool mask of all terms, broadcasting to `(b, h, t, s)`, or `None`.

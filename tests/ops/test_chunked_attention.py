@@ -37,7 +37,8 @@ from tests.ops.attention_inputs import (
 
 @pytest.fixture(params=["one_head", "all_heads"])
 def tiles(request, monkeypatch):
-    """Chunks of two queries, so that the last one is half empty."""
+    """Chunks of two queries, so that the last one is half empty; two in a segment."""
+    monkeypatch.setattr(module, "_SHORTEST_SEGMENT", 3)
     monkeypatch.setattr(module, "_SHORTEST_CHUNK", 2)
     monkeypatch.setattr(module, "_LONGEST_CHUNK", 2)
     if request.param == "one_head":
@@ -131,9 +132,10 @@ def some_seed():
     return ops.convert_to_tensor(np.array([3, 14], "uint32"))
 
 
-def test_dropout_is_the_same_in_both_passes(tiles, rng):
+@pytest.mark.parametrize("causal", [False, True])
+def test_dropout_is_the_same_in_both_passes(causal, tiles, rng):
     """Else the slopes along any direction would not be the gradients."""
-    tensors, terms = draw(rng), make_terms("key_mask", rng)
+    tensors, terms = draw(rng), {**make_terms("key_mask", rng), "causal": causal}
     function = loss("chunked", terms, dropout=0.5, seed=some_seed())
     found = gradients(function, tensors, mode=QUICKEST)
     value = in_mode(function, QUICKEST)
@@ -149,18 +151,19 @@ def test_dropout_is_the_same_in_both_passes(tiles, rng):
         np.testing.assert_allclose(slope, np.sum(gradient * direction), atol=5e-3)
 
 
-def test_dropout_leaves_the_weights_of_the_plain_form(tiles, rng):
+@pytest.mark.parametrize("causal", [False, True])
+def test_dropout_leaves_the_weights_of_the_plain_form(causal, tiles, rng):
     """Values of one key at a time read off what is kept of the weights."""
+    terms = {"causal": causal}
     query, key, _ = draw(rng)
     value = as_tensor(np.broadcast_to(np.eye(STEPS), (BATCH, HEADS, STEPS, STEPS)))
-    full = ops.convert_to_numpy(output("plain", query, key, value, {}))
+    full = ops.convert_to_numpy(output("plain", query, key, value, terms))
     dropped = ops.convert_to_numpy(
-        output("chunked", query, key, value, {}, dropout=0.5, seed=some_seed())
+        output("chunked", query, key, value, terms, dropout=0.5, seed=some_seed())
     )
-    factors = dropped / full
-    is_kept = factors > 1
-    np.testing.assert_allclose(factors, np.where(is_kept, 2.0, 0.0), atol=1e-5)
-    assert 0.35 < is_kept.mean() < 0.65
+    is_kept = dropped > full
+    np.testing.assert_allclose(dropped, np.where(is_kept, 2.0, 0.0) * full, atol=1e-5)
+    assert 0.35 < is_kept[full > 0].mean() < 0.65
     patterns = is_kept.reshape(-1, STEPS)  # no two tiles drop alike
     assert len(np.unique(patterns, axis=0)) > 10
 
