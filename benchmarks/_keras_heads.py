@@ -32,11 +32,25 @@ def masked_window(
     batch: int, time: int, dim: int, heads: int, window: int, jit: bool = True
 ) -> Callable[[], Any]:
     """Keras' layer with the window as a mask of all pairs."""
-    distance = np.arange(time)[:, None] - np.arange(time)
-    mask = (np.abs(distance) <= window)[None]
     layer = keras.layers.MultiHeadAttention(heads, dim // heads)
     inputs = keras.Input((time, dim), batch_size=batch)
+    mask = _window_mask(time, window)
     return _train(inputs, layer(inputs, inputs, attention_mask=mask), jit)
+
+
+def own_masked_window(
+    batch: int, time: int, dim: int, heads: int, window: int, jit: bool = True
+) -> Callable[[], Any]:
+    """Ours with the window as a mask of all pairs."""
+    layer = keras_attn.MultiHeadSelfAttention(heads, dim // heads)
+    inputs = keras.Input((time, dim), batch_size=batch)
+    mask = _window_mask(time, window)
+    return _train(inputs, layer(inputs, attention_mask=mask), jit)
+
+
+def _window_mask(time: int, window: int) -> np.ndarray:
+    distance = np.arange(time)[:, None] - np.arange(time)
+    return (np.abs(distance) <= window)[None]
 
 
 def transformer_block(

@@ -13,16 +13,19 @@ from keras import ops
 
 
 def training_step(
-    model: keras.Model, inputs: list[np.ndarray], jit: bool = True
+    model: keras.Model, inputs: Any, jit: bool = True
 ) -> Callable[[], Any]:
-    """Forward, backward and Adam, on the mean square of the model's output."""
+    """Forward, backward and Adam, on the mean square of the model's output.
+
+    The inputs are arrays in the structure that the model takes.
+    """
     optimizer = keras.optimizers.Adam()
     optimizer.build(model.trainable_variables)
     if keras.backend.backend() == "jax":
         return _jax_training_step(model, optimizer, inputs)
     import tensorflow as tf
 
-    tensors = [tf.constant(array) for array in inputs]
+    tensors = keras.tree.map_structure(tf.constant, inputs)
 
     @tf.function(jit_compile=jit)
     def train():
@@ -36,21 +39,22 @@ def training_step(
 
 
 def gradient_step(
-    model: keras.Model, inputs: list[np.ndarray], jit: bool = True
+    model: keras.Model, inputs: Any, jit: bool = True
 ) -> Callable[[], Any]:
-    """Forward and backward, to the weights and to the inputs."""
+    """Forward and backward, to the weights and to the inputs that are not integers."""
     if keras.backend.backend() == "jax":
         return _jax_gradient_step(model, inputs)
     import tensorflow as tf
 
-    tensors = [tf.constant(array) for array in inputs]
+    tensors = keras.tree.map_structure(tf.constant, inputs)
+    sources = [x for x in keras.tree.flatten(tensors) if x.dtype.is_floating]
 
     @tf.function(jit_compile=jit)
     def differentiate():
         with tf.GradientTape() as tape:
-            tape.watch(tensors)
+            tape.watch(sources)
             loss = mean_square(model(tensors, training=True))
-        return loss, tape.gradient(loss, [tensors, model.trainable_weights])
+        return loss, tape.gradient(loss, [sources, model.trainable_weights])
 
     return lambda: differentiate()[0].numpy()
 
@@ -72,12 +76,12 @@ def _values(variables: list[keras.Variable]) -> list[Any]:
 
 
 def _jax_training_step(
-    model: keras.Model, optimizer: keras.Optimizer, inputs: list[np.ndarray]
+    model: keras.Model, optimizer: keras.Optimizer, inputs: Any
 ) -> Callable[[], Any]:
     import jax
 
     differentiate = jax.value_and_grad(_jax_loss(model), has_aux=True)
-    arrays = [jax.device_put(array) for array in inputs]
+    arrays = jax.device_put(inputs)
 
     def train(state, arrays):
         weights, others, slots = state
@@ -104,17 +108,24 @@ def _jax_training_step(
     return step
 
 
-def _jax_gradient_step(
-    model: keras.Model, inputs: list[np.ndarray]
-) -> Callable[[], Any]:
+def _jax_gradient_step(model: keras.Model, inputs: Any) -> Callable[[], Any]:
     import jax
 
-    differentiate = jax.jit(
-        jax.value_and_grad(_jax_loss(model), argnums=(0, 2), has_aux=True)
-    )
+    flat = keras.tree.flatten(jax.device_put(inputs))
+    is_float = [np.issubdtype(array.dtype, np.floating) for array in flat]
+    loss = _jax_loss(model)
+
+    def loss_of(weights, sources, others, rest):
+        sources, rest = iter(sources), iter(rest)
+        both = [next(sources if chosen else rest) for chosen in is_float]
+        both = keras.tree.pack_sequence_as(inputs, both)
+        return loss(weights, others, both)
+
+    differentiate = jax.jit(jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True))
     arguments = (
         _values(model.trainable_variables),
+        [x for x, chosen in zip(flat, is_float, strict=True) if chosen],
         _values(model.non_trainable_variables),
-        [jax.device_put(array) for array in inputs],
+        [x for x, chosen in zip(flat, is_float, strict=True) if not chosen],
     )
     return lambda: jax.block_until_ready(differentiate(*arguments))[0]

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ class Entry:
     Attributes:
         name: What the table calls it.
         framework: Which worker process it runs in: "tensorflow" and "jax" are Keras on
-            that backend, "torch" is PyTorch itself, "python" needs nothing.
+            that backend, "tf_keras" is Keras 2, "torch" is PyTorch itself, "python"
+            needs nothing.
         factory: `"module:function"`. Called in the worker with the sizes of a case and
             with `options`, it returns `step()`, which does one step and waits for it.
         options: Further arguments of the factory.
@@ -36,6 +37,8 @@ class Page:
         entries: What is timed, in the order of the rounds.
         cases: Sizes by the name of the case.
         small: Sizes to wake the framework with before memory is measured.
+        rate: What a step makes, such as "tokens", and how many of it by the sizes;
+            the table then says how many a second.
     """
 
     name: str
@@ -43,3 +46,4 @@ class Page:
     entries: Sequence[Entry]
     cases: Mapping[str, Mapping[str, int]]
     small: Mapping[str, int]
+    rate: tuple[str, Callable[[Mapping[str, int]], int]] | None = None

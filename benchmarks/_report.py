@@ -13,9 +13,14 @@ from benchmarks._statistics import Estimate, estimate_median, estimate_ratio
 DISTRIBUTIONS = (
     "keras-attn",
     "keras",
+    "keras-hub",
     "tensorflow",
     "jax",
+    "flax",
     "torch",
+    "torch-geometric",
+    "spektral",
+    "tf_keras",
     "grpcio",
     "numpy",
 )
@@ -38,24 +43,44 @@ def begin(page: Page, rounds: int) -> dict[str, Any]:
 
 
 def heading(report: dict[str, Any], ratio: str = RATIO) -> str:
-    machine = report["machine"]
     interval = "95 % intervals" if report["rounds"] >= 6 else "whole ranges"
-    versions = ", ".join(f"{name} {v}" for name, v in report["versions"].items())
     return (
-        f"{report['title']}\n\n"
-        f"{machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']:.0f} GiB, {machine['system']}; load {machine['load']} "
-        f"at the start; {versions}.\n"
+        f"{circumstances(report)}\n"
         f"Medians of {report['rounds']} interleaved rounds with their {interval}. "
         f"{ratio}"
     )
 
 
-def table(case: str, rows: Sequence[dict[str, Any]], unit: str = "step") -> str:
-    """A Markdown table of one case, with a column of ratios for each entry of ours."""
+def circumstances(report: dict[str, Any]) -> str:
+    """What was measured, and on which machine."""
+    machine = report["machine"]
+    versions = ", ".join(f"{name} {v}" for name, v in report["versions"].items())
+    return (
+        f"{report['title']}\n\n"
+        f"{machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']:.0f} GiB, {machine['system']}; load {machine['load']} "
+        f"at the start; {versions}."
+    )
+
+
+def table(
+    case: str,
+    rows: Sequence[dict[str, Any]],
+    unit: str = "step",
+    rate: tuple[str, int] | None = None,
+) -> str:
+    """A Markdown table of one case, with a column of ratios for each entry of ours.
+
+    Args:
+        case: Its name.
+        rows: What `harness.measure` returned.
+        unit: What the times are of.
+        rate: What one of these makes, and how many of it.
+    """
     ours = [row for row in rows if row["ours"]]
     with_memory = "memory_mib" in rows[0]
     head = [case, f"ms a {unit}", *(f"/ {row['name']}" for row in ours)]
+    head += [f"{rate[0]} a second"] if rate else []
     head += ["peak MiB"] * with_memory + ["first step, s"]
     lines = [head, ["---"] * len(head)]
     for row in rows:
@@ -64,6 +89,8 @@ def table(case: str, rows: Sequence[dict[str, Any]], unit: str = "step") -> str:
         for own in ours:
             ratio = estimate_ratio(samples, to=own["samples_ms"])
             cells.append("" if row is own else _show(ratio))
+        if rate:
+            cells.append(f"{1000 * rate[1] / estimate_median(samples).median:.0f}")
         if with_memory:
             cells.append(f"{row['memory_mib']:.0f}")
         lines.append([*cells, f"{row['first_step_seconds']:.1f}"])
@@ -73,7 +100,8 @@ def table(case: str, rows: Sequence[dict[str, Any]], unit: str = "step") -> str:
 def keep(report: dict[str, Any], path: Path) -> None:
     for case in report["cases"].values():
         for row in case["entries"]:
-            row["samples_ms"] = [round(sample, 4) for sample in row["samples_ms"]]
+            if "samples_ms" in row:
+                row["samples_ms"] = [round(x, 4) for x in row["samples_ms"]]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n")
 

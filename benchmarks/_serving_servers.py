@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks._serving_models import BATCH_SIZES
+from benchmarks._serving_models import LARGEST_BATCH
 
 OFFICIAL = os.environ.get("TENSORFLOW_MODEL_SERVER")
 
+_ECHO = "benchmarks._serving_echo"
 _MODELS = ("encoder", "mlp", "echo")
 _LONGEST_START = 120.0  # seconds
 
@@ -48,18 +49,33 @@ def open_servers(folder: Path) -> Iterator[dict[str, Address]]:
 
 
 @contextlib.contextmanager
+def open_echo() -> Iterator[str]:
+    """A server that has nothing to do; yields its address."""
+    port = _free_port()
+    with _process([sys.executable, "-m", _ECHO, str(port)], port):
+        yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
 def _run(command: list[str]) -> Iterator[Address]:
-    ports = [_free_port(), _free_port()]
+    ports = _free_port(), _free_port()
     command = [*command, f"--port={ports[0]}", f"--rest_api_port={ports[1]}"]
     # More than clients, so that TensorFlow's server can fill its batches too.
     command.append("--grpc_max_threads=80")
+    with _process(command, *ports):
+        yield Address(*(f"127.0.0.1:{port}" for port in ports))
+
+
+@contextlib.contextmanager
+def _process(command: list[str], *ports: int) -> Iterator[None]:
+    """Runs a command, from when its ports are open."""
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         for port in ports:
             _wait_for(port, process)
-        yield Address(*(f"127.0.0.1:{port}" for port in ports))
+        yield
     finally:
         process.terminate()
         process.wait(60)
@@ -81,13 +97,15 @@ def _write_configurations(folder: Path) -> tuple[Path, Path]:
         'model_platform: "tensorflow" }\n'
         for name in _MODELS
     )
-    sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in BATCH_SIZES)
     files = folder / "models.config", folder / "batching.config"
     files[0].write_text(f"model_config_list {{\n{models}}}\n")
+    # A batch takes all that waits. TensorFlow spreads it over the cores by itself, and
+    # runs it as it is: no size has to be compiled, so none is filled up with padding.
     files[1].write_text(
-        f"max_batch_size {{ value: {BATCH_SIZES[-1]} }}\n"
+        f"max_batch_size {{ value: {LARGEST_BATCH} }}\n"
+        "num_batch_threads { value: 1 }\n"
         "batch_timeout_micros { value: 0 }\n"
-        f"max_enqueued_batches {{ value: 100 }}\n{sizes}"
+        "max_enqueued_batches { value: 100 }\n"
     )
     return files
 

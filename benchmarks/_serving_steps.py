@@ -57,6 +57,13 @@ def one_client(model: str, address: str) -> Step:
     return step
 
 
+def echo_client(model: str, address: str) -> Step:
+    """The bytes of such a request there and back, and nothing else."""
+    call = grpc.insecure_channel(address, _options()).unary_unary(_PREDICT)
+    request = PredictRequest(ModelSpec(model), inputs(model)).encode()
+    return lambda: call(request, timeout=60)
+
+
 def own_client(model: str, address: str) -> Step:
     """The same by the client, which also checks names and types."""
     from keras_attn.serving import Client

@@ -57,6 +57,8 @@ def open_workers(frameworks: set[str]) -> Iterator[dict[str, Worker]]:
 def _serve(connection: Connection, framework: str) -> None:
     if framework in ("tensorflow", "jax"):
         os.environ["KERAS_BACKEND"] = framework
+    if framework == "tf_keras":
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     steps: dict[str, Callable[[], Any]] = {}
     while True:

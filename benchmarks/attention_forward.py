@@ -3,6 +3,7 @@ from benchmarks.harness import main
 from benchmarks.self_attention import PAGE as TRAINING
 
 KERAS = "benchmarks._keras_heads:forward"
+FLAX = "benchmarks._flax_heads:forward"
 OURS = {"make": "ours"}
 THEIRS = {"make": "theirs"}
 
@@ -19,6 +20,7 @@ PAGE = Page(
         Entry("keras MHA, TF jit", "tensorflow", KERAS, THEIRS),
         Entry("keras MHA, TF graph", "tensorflow", KERAS, THEIRS | {"jit": False}),
         Entry("keras MHA, JAX", "jax", KERAS, THEIRS),
+        Entry("flax nnx.MultiHeadAttention", "jax", FLAX),
         Entry("torch SDPA", "torch", "benchmarks._torch_heads:forward"),
     ],
     cases=TRAINING.cases,

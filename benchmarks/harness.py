@@ -29,7 +29,8 @@ def main(page: Page, arguments: Sequence[str] | None = None) -> int:
             for row, entry in zip(rows, entries, strict=True):
                 row["memory_mib"] = peak_memory(entry, page.small, sizes)
         report["cases"][case] = {"sizes": dict(sizes), "entries": rows}
-        print(_report.table(case, rows), flush=True)
+        rate = page.rate and (page.rate[0], page.rate[1](sizes))
+        print(_report.table(case, rows, rate=rate), flush=True)
     _report.keep(report, options.output)
     print(f"Kept in {options.output}.")
     return 0

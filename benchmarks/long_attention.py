@@ -1,6 +1,6 @@
 from benchmarks._page import Entry, Page
 from benchmarks.harness import main
-from benchmarks.self_attention import KERAS, OURS, TORCH, sizes
+from benchmarks.self_attention import KERAS, OURS, PRODUCTS, TORCH, sizes
 
 PAGE = Page(
     name="long_attention",
@@ -13,6 +13,7 @@ PAGE = Page(
         Entry("ours, JAX", "jax", OURS, ours=True),
         Entry("keras MHA, TF graph", "tensorflow", KERAS, {"jit": False}),
         Entry("torch SDPA", "torch", TORCH),
+        Entry("matrix products alone, TF graph", "tensorflow", PRODUCTS),
     ],
     cases={
         "1 x 4096 x 512 x 8": sizes(1, 4096, 512, 8),

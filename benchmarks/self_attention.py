@@ -3,6 +3,8 @@ from benchmarks.harness import main
 
 OURS = "benchmarks._keras_heads:self_attention"
 KERAS = "benchmarks._keras_heads:keras_attention"
+FLAX = "benchmarks._flax_heads:self_attention"
+PRODUCTS = "benchmarks._products:attention_products"
 TORCH = "benchmarks._torch_heads:self_attention"
 
 
@@ -23,7 +25,9 @@ PAGE = Page(
         Entry("keras MHA, TF jit", "tensorflow", KERAS),
         Entry("keras MHA, TF graph", "tensorflow", KERAS, {"jit": False}),
         Entry("keras MHA, JAX", "jax", KERAS),
+        Entry("flax nnx.MultiHeadAttention", "jax", FLAX),
         Entry("torch SDPA", "torch", TORCH),
+        Entry("matrix products alone, TF graph", "tensorflow", PRODUCTS),
     ],
     cases={
         "32 x 128 x 256 x 8": sizes(32, 128, 256, 8),

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks import _report, _serving_goals, _worker
 from benchmarks._page import Entry, Page
 from benchmarks._serving_models import export_models
-from benchmarks._serving_servers import Address, open_servers
+from benchmarks._serving_servers import Address, open_echo, open_servers
 from benchmarks._serving_steps import EACH, peak_of
 from benchmarks.harness import RESULTS, measure
 
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         with _worker.open_workers({"tensorflow"}) as workers:
             workers["tensorflow"].call(export_models, folder)
-        with open_servers(Path(folder)) as servers:
-            for case, entries in _cases(folder, servers).items():
+        with open_servers(Path(folder)) as servers, open_echo() as echo:
+            for case, entries in _cases(folder, servers, echo).items():
                 if options.only.lower() not in case.lower():
                     continue
                 rows = measure(entries, {}, options.rounds, options.seconds)
@@ -61,10 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _cases(folder: str, servers: Mapping[str, Address]) -> dict[str, list[Entry]]:
+def _cases(
+    folder: str, servers: Mapping[str, Address], echo: str
+) -> dict[str, list[Entry]]:
     cases = {
         f"{model}, {clients} client{'s'[: clients > 1]}": _clients(
-            model, folder, servers, clients
+            model, folder, servers, echo, clients
         )
         for model in ("encoder", "mlp")
         for clients in _BATCHES
@@ -91,20 +93,25 @@ def _cases(folder: str, servers: Mapping[str, Address]) -> dict[str, list[Entry]
 
 
 def _clients(
-    model: str, folder: str, servers: Mapping[str, Address], clients: int
+    model: str, folder: str, servers: Mapping[str, Address], echo: str, clients: int
 ) -> list[Entry]:
     entries = [_in_process(model, folder, rows) for rows in _BATCHES[clients]]
     if clients == 1:
+        options = {"model": model, "address": echo}
+        entries.append(
+            Entry(_serving_goals.ECHO, "python", f"{_STEPS}:echo_client", options)
+        )
         return entries + _one_client(model, servers)
+    addresses = {name: address.grpc for name, address in servers.items()}
     return entries + [
         Entry(
             name,
             "python",
             f"{_STEPS}:many_clients",
-            {"model": model, "address": address.grpc, "clients": clients},
+            {"model": model, "address": address, "clients": clients},
             per=EACH * clients,
         )
-        for name, address in servers.items()
+        for name, address in {_serving_goals.ECHO: echo, **addresses}.items()
     ]
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import harness
+from benchmarks import attention_memory, harness
 from benchmarks._page import Entry, Page
 from benchmarks._serving_goals import verdicts
 from benchmarks._statistics import estimate_median, estimate_ratio
@@ -86,6 +86,7 @@ def test_goals_of_serving_are_judged():
         return {"entries": rows}
 
     one = {"in process, 1 row": [1.0] * 6, "ours": [1.5] * 3 + [1.7] * 3}
+    one["gRPC alone"] = [0.4] * 6
     many = {
         "in process, 64 rows": [0.5] * 6,
         "in process, 16 rows": [0.8] * 6,
@@ -97,6 +98,8 @@ def test_goals_of_serving_are_judged():
     assert text.splitlines() == [
         "- mlp, 1 client: a request adds to the call, ms: 0.6 (0.5-0.7), at most 0.6: "
         "met",
+        "- mlp, 1 client: of that gRPC alone takes, ms: 0.4 (0.4-0.4)",
+        "- mlp, 1 client: and the rest is, ms: 0.2 (0.1-0.3)",
         "- encoder, 64 clients: with batching, the time of the best batch in process, "
         "times: 1.9 (1.9-1.9), at most 1.82: nearly met",
     ]
@@ -133,6 +136,41 @@ def test_a_page_prints_a_table_and_keeps_its_samples(log, tmp_path, capsys):
     assert min(slow["samples_ms"]) >= 20 > min(quick["samples_ms"])
 
 
+def test_a_page_may_say_how_many_a_second(log, tmp_path, capsys):
+    page = Page(
+        name="toys",
+        title="Sleeping.",
+        entries=[toy("a", 0.01)],
+        cases={"one case": {"log": str(log)}},
+        small={"log": str(log)},
+        rate=("tokens", lambda sizes: 100 * len(sizes)),
+    )
+    output = tmp_path / "toys.json"
+    harness.main(page, ["--rounds", "1", "--seconds", "0", "--output", str(output)])
+    head, _, row = capsys.readouterr().out.splitlines()[-5:-2]
+    assert head == "| one case | ms a step | tokens a second | first step, s |"
+    rate = float(row.split(" | ")[2])
+    report = json.loads(output.read_text())
+    (milliseconds,) = report["cases"]["one case"]["entries"][0]["samples_ms"]
+    assert rate == round(1e5 / milliseconds) < 1e4
+
+
+def test_the_memory_page_leaves_out_what_cannot_fit(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(attention_memory, "_available", lambda: 2000.0)
+    monkeypatch.setattr(attention_memory, "peak_memory", lambda *arguments: 12.3)
+    output = tmp_path / "memory.json"
+    arguments = ["--times", "2048", "4096", "--output", str(output)]
+    assert attention_memory.main(arguments) == 0
+    head, _, short, long = capsys.readouterr().out.splitlines()[-6:-2]
+    names, short, long = (line.split(" | ") for line in (head, short, long))
+    assert short[1:] == ["12"] * 4 + ["12 |"]
+    for name, cell in zip(names[1:], long[1:], strict=True):
+        left_out = cell == "not run: 2048 in 4 matrices"
+        assert left_out == name.startswith("keras MHA")
+    rows = json.loads(output.read_text())["cases"]["4096"]["entries"]
+    assert [row.get("needs_mib") for row in rows] == [None, None, 2048, 2048, None]
+
+
 def test_a_page_without_a_fitting_entry_says_what_there_is(capsys):
     page = Page("toys", "Sleeping.", [toy("quick"), toy("slow")], {}, {})
     assert harness.main(page, ["--only", "fast"]) == 2
@@ -159,3 +197,36 @@ def test_the_keras_peer_of_the_decoder_computes_what_ours_computes(rng):
     ours.attention.scale.assign(peer.cell.scale)
     assert ours.count_params() == peer.count_params()
     np.testing.assert_allclose(ours(inputs, memory), expected, atol=1e-5)
+
+
+def test_the_decoders_write_the_same_with_and_without_a_cache():
+    import keras
+
+    from benchmarks import _keras_writers as writers
+
+    sizes = {"layers": 2, "dim": 8, "heads": 2, "vocabulary": 9}
+    written = []
+    for write in (writers.cached, writers.uncached):
+        keras.utils.set_random_seed(0)
+        step = write(batch=3, prompt=2, tokens=5, jit=False, **sizes)
+        written.append(np.array(step()))
+    cached, uncached = written
+    np.testing.assert_array_equal(cached, uncached[:, 2:])
+    assert uncached.shape == (3, 7) and (uncached > 0).all()
+    assert len(np.unique(uncached)) > 3
+
+
+@pytest.mark.parametrize("prompt", [1, 3])
+def test_the_torch_decoder_reads_each_token_once_and_all_before_it(prompt):
+    torch = pytest.importorskip("torch")
+    from benchmarks._torch_writer import Decoder
+
+    model = Decoder(vocabulary=9, length=6, layers=2, dim=8, heads=2).eval()
+    tokens = torch.tensor([[3, 1, 4, 1, 5, 8], [2, 7, 1, 8, 2, 8]])
+    with torch.inference_mode():
+        caches = torch.full((2, 2, 2, 2, 6, 4), torch.nan)
+        model(tokens[:, :prompt], caches, 0)
+        for start in range(prompt, 6):
+            found = model(tokens[:, start : start + 1], caches, start)
+        expected = model(tokens, torch.empty(2, 2, 2, 2, 6, 4), 0)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)

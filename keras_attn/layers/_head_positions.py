@@ -42,3 +42,14 @@ def get_positions(positions):
             f"`RotaryEmbedding`. Received: positions={positions!r}"
         )
     return positions
+
+
+def serialize_positions(positions):
+    """Config of a layer that other layers may hold too.
+
+    Keras marks the config of a shared object from its second serialization on, and
+    only the first one of an object that is nested in a config misses the mark: so
+    this one is never the first. A file then is loaded with the object shared.
+    """
+    keras.saving.serialize_keras_object(positions)
+    return keras.saving.serialize_keras_object(positions)

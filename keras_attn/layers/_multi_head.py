@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers._checks import check_mask, check_shape, known_values
-from keras_attn.layers._head_positions import get_positions
+from keras_attn.layers._head_positions import get_positions, serialize_positions
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.ops.dot_product_attention import (
     IMPLEMENTATIONS,
@@ -331,7 +331,7 @@ class MultiHead(ProjectingLayer):
             "output_dim": self.output_dim,
             "dropout": self.dropout,
             "window": self.window,
-            "positions": keras.saving.serialize_keras_object(self.positions),
+            "positions": serialize_positions(self.positions),
             "query_key_norm": self.query_key_norm,
             "implementation": self.implementation,
             "seed": self.seed,

@@ -15,6 +15,10 @@ class RelativePositionBias(HeadPositions):
     the buckets hold one distance each, the others grow logarithmically up to
     `max_distance`, and what is farther shares the last.
 
+    Several layers may hold one instance, as all layers of T5 do: it learns from all of
+    them, and is one again in a model loaded from a `.keras` file. `from_config` and
+    `keras.models.clone_model` give each layer one of its own.
+
     Args:
         num_heads: Int, that of the attention layer.
         num_buckets: Int, at least 4 and even if `bidirectional`.

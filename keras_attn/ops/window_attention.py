@@ -118,16 +118,21 @@ class _Blocks:
         slopes = combined_bias(ScoreTerms(slopes=self.terms.slopes), *self.positions())
         bias = None if slopes is None else slopes[:, :, None]
         if self.terms.bias is not None:
-            given = combined_bias(ScoreTerms(bias=self.terms.bias), None, None)
-            given = self.pairs(given)
+            band = ScoreTerms(bias=self.pairs(self.terms.bias))
+            given = combined_bias(band, None, None)
             bias = given if bias is None else bias + given
         return bias
 
     def pairs(self, tensor):
-        """`(b, h, t or 1, s or 1)` -> what the blocks see of it, `(b, h, n, l, m)`."""
-        batch, heads, *_ = ops.shape(tensor)
-        shape = (batch, heads, self.steps, self.steps)
-        rows = self.split(ops.broadcast_to(tensor, shape))
-        seen = self.neighbourhood(rows, axis=4)  # (b, h, n, l, n, m)
-        diagonal = ops.diagonal(seen, axis1=2, axis2=4)  # (b, h, l, m, n)
-        return ops.moveaxis(diagonal, -1, 2)
+        """`(b, h, t or 1, s or 1)` -> what the blocks see of it, `(b, h, n, l, m)`.
+
+        Pairs that are none, of a step before the first or after the last, hold those
+        of a neighbour: the mask hides them.
+        """
+        batch, heads, rows, slots = ops.shape(tensor)
+        queries, keys = self.positions()
+        first = self.length * ops.arange(self.count, dtype="int32")[:, None, None]
+        row = ops.minimum(first + queries[..., None], rows - 1)
+        column = ops.clip(first + keys, 0, slots - 1)
+        pairs = ops.reshape(tensor, (batch, heads, rows * slots))
+        return ops.take(pairs, row * slots + column, axis=2)

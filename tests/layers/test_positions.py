@@ -14,8 +14,10 @@ from keras_attn import (
     RelativePositionBias,
     RotaryEmbedding,
     SinusoidalPositions,
+    TransformerBlock,
 )
 from tests.comparison import assert_same
+from tests.gradients import BACKEND, MODES, gradients
 
 
 def paper(position, dim, max_wavelength=10_000):
@@ -56,6 +58,55 @@ def test_a_learned_vector_a_position(rng):
     nothing = np.zeros(5)
     expected = [[table[3], table[0], nothing], [table[1], nothing, nothing]]
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def added_by(layer):
+    """A functional model that adds positions to sequences of any length."""
+    inputs = keras.Input((None, 5))
+    return keras.Model(inputs, layer(inputs))
+
+
+def test_learned_positions_of_a_length_that_is_not_known_yet(rng):
+    layer = LearnedPositions(4)
+    model = added_by(layer)
+    assert model.output_shape == (None, None, 5)
+    inputs = rng.normal(size=(2, 3, 5)).astype("float32")
+    assert_same(model(inputs), inputs + ops.convert_to_numpy(layer.embeddings)[:3])
+    with pytest.raises(ValueError, match=r"at most max_length=4 steps.*\(2, 5, 5\)"):
+        model(np.zeros((2, 5, 5), "float32"))
+    with pytest.raises(ValueError, match=r"at most max_length=4 steps.*\(None, 6, 5\)"):
+        layer(keras.Input((6, 5)))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="other graphs know their lengths")
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+def test_a_graph_fails_past_the_last_learned_position(mode, rng):
+    """It learns the length when it runs; XLA would clamp a gather without a word."""
+    import tensorflow as tf
+
+    model = added_by(LearnedPositions(4))
+    call = tf.function(
+        model, [tf.TensorSpec((None, None, 5))], jit_compile=mode == "xla"
+    )
+    inputs = tf.constant(rng.normal(size=(2, 4, 5)), "float32")
+    assert_same(call(inputs), model(inputs))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"in \[0, 4\], but got 5"):
+        call(tf.zeros((2, 5, 5)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_learned_position_has_the_gradient_of_its_steps(mode, rng):
+    layer = LearnedPositions(4)
+    inputs = rng.normal(size=(2, 3, 5)).astype("float32")
+    layer.build(inputs.shape)
+
+    def loss(inputs):
+        return ops.sum(ops.square(layer(inputs)))
+
+    *_, found = gradients(loss, [inputs], [layer.embeddings], mode)
+    expected = np.zeros((4, 5))
+    expected[:3] = 2 * (inputs + ops.convert_to_numpy(layer.embeddings)[:3]).sum(axis=0)
+    assert_same(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -148,3 +199,35 @@ def test_layers_may_share_a_table(rng):
     before = model(batch := rng.normal(size=(2, 5, 4)).astype("float32"))
     table.embeddings.assign(rng.normal(size=(8, 2)))
     assert np.abs(ops.convert_to_numpy(model(batch) - before)).max() > 1e-3
+
+
+SHARING = {
+    "layers": lambda table: MultiHeadSelfAttention(2, 2, positions=table),
+    "blocks": lambda table: TransformerBlock(2, 5, positions=table),
+}
+
+
+@pytest.mark.parametrize("kind", SHARING)
+def test_a_shared_table_is_one_again_after_loading(kind, rng, tmp_path):
+    """Beside one that is not shared, though all have one name."""
+    inputs = x = keras.Input((5, 4))
+    shared, own = (RelativePositionBias(2, 8, 6, name="table") for _ in range(2))
+    for table in (shared, own, shared):
+        x = SHARING[kind](table)(x)
+    model = keras.Model(inputs, x)
+    model.compile("adam", "mse")
+    batch = rng.normal(size=(4, 5, 4)).astype("float32")
+    model.fit(batch, batch, verbose=0)
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    first, second, third = (layer.positions for layer in loaded.layers[1:])
+    assert first is third and first is not second
+    assert_same(loaded(batch), model(batch))
+    for each in (model, loaded):
+        each.fit(batch, batch, shuffle=False, verbose=0)
+    assert_same(loaded(batch), model(batch))
+    loaded.load_weights(tmp_path / "model.weights.h5")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert_same(loaded(batch), again(batch))

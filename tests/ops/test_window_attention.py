@@ -80,3 +80,31 @@ def test_cost_is_linear_in_the_length(name):
     assert 1.9 < twice_time / time < 2.1
     assert 1.9 < twice_memory / memory < 2.1
     assert twice_memory < 1024 * 1024
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="it has no compiler to ask")
+@pytest.mark.parametrize(("name", "dtype"), [("mask", "bool"), ("bias", "float32")])
+def test_of_a_matrix_the_band_is_read_and_nothing_larger_made(name, dtype):
+    steps = 256
+    tensors = [as_tensor(np.zeros((1, 2, steps, 8))) for _ in range(3)]
+    pairs = as_tensor(np.zeros((1, 2, steps, steps), dtype))
+
+    def function(query, key, value, given):
+        terms = {name: given, "window": 16}
+        return with_gradients(loss("window", terms))(query, key, value)
+
+    assert largest_array(function, *tensors, pairs) == 2 * steps * steps
+
+
+@pytest.mark.parametrize("filler", [np.inf, np.nan])
+@pytest.mark.parametrize("causal", [False, True])
+def test_what_lies_outside_the_band_is_not_read(causal, filler, rng):
+    tensors, bias = draw(rng, STEPS, STEPS), rng.normal(size=(1, 1, STEPS, STEPS))
+    distance = np.arange(STEPS) - np.arange(STEPS)[:, None]
+    is_seen = (np.abs(distance) <= 2) & ((distance <= 0) | (not causal))
+    terms = {"window": 2, "causal": causal}
+    function = in_mode(with_gradients(loss("window", terms)), QUICKEST)
+    noisy = np.where(is_seen, bias, filler)
+    assert_same(
+        function(*tensors, as_tensor(noisy)), function(*tensors, as_tensor(bias))
+    )
