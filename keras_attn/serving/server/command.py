@@ -8,11 +8,15 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from keras_attn.serving.server import engine
 from keras_attn.serving.server.address import check_ports_are_free
 from keras_attn.serving.server.arguments import parse, usage
 from keras_attn.serving.server.flags import Options
+
+if TYPE_CHECKING:
+    from keras_attn.serving.server.server import Server
 
 _NAP = 0.2  # seconds
 _FAILED = 255  # the exit code of tensorflow_model_server
@@ -47,15 +51,21 @@ def main(arguments: Sequence[str]) -> int:
         _remark(f"--{name} has no effect here.")
     _remark("Engine: embedded.")
     _stop_on_signals()
+    server = None
     try:
         check_ports_are_free(line.options)  # before TensorFlow is imported
-        _serve(line.options)
+        server = _make_server(line.options)
+        with server:
+            while True:  # a wait without end misses a signal that comes as it begins
+                time.sleep(_NAP)
     except _Stop:
-        return 0
+        code = 0
     except Exception as error:
         print(f"Failed to start server. Error: {error}", flush=True)
-        return _FAILED
-    return 0
+        code = _FAILED
+    if server is not None and server.has_left_work:
+        _leave(code)
+    return code
 
 
 def _remark(text: str) -> None:
@@ -78,7 +88,14 @@ def _versions() -> str:
     )
 
 
-def _serve(options: Options) -> None:
+def _leave(code: int) -> None:
+    """Exits without waiting for threads, as Python would."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _make_server(options: Options) -> "Server":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO
@@ -92,10 +109,7 @@ def _serve(options: Options) -> None:
     refuse = xla_is_refused(options)
     if refuse and disable_in_this_process():
         refuse = False  # TensorFlow itself refuses
-    server = Server(**dataclasses.asdict(options), timeout=None, refuse_xla=refuse)
-    with server:
-        while True:  # a wait without end misses a signal that comes as it begins
-            time.sleep(_NAP)
+    return Server(**dataclasses.asdict(options), timeout=None, refuse_xla=refuse)
 
 
 def _stop_on_signals() -> None:

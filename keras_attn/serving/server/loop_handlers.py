@@ -23,12 +23,23 @@ class LoopHandlers(grpc.GenericRpcHandler):
     def __init__(self, handlers: Handlers, methods: Mapping[str, LoopMethod]):
         self._handlers = handlers
         self._methods = methods
+        self._found: dict[str, grpc.RpcMethodHandler] = {}
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler | None:
         path = handler_call_details.method
-        found = (handler.service(handler_call_details) for handler in self._handlers)
+        if path not in self._found:
+            handler = self._find(path, handler_call_details)
+            if handler is None:
+                return None
+            self._found[path] = handler
+        return self._found[path]
+
+    def _find(
+        self, path: str, details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler | None:
+        found = (handler.service(details) for handler in self._handlers)
         handler = next((handler for handler in found if handler is not None), None)
         if handler is None:
             return None

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -38,15 +37,15 @@ class Graph(Protocol):
 
 @runtime_checkable
 class QueuedGraph(Graph, Protocol):
-    """A graph that can be asked without waiting for the answer."""
+    """A graph whose answers an event loop can wait for."""
 
-    def submit(
+    async def run_in_loop(
         self,
         feeds: tuple[str, ...],
         fetches: tuple[str, ...],
         arrays: Sequence[np.ndarray],
         timeout: float | None = None,
-    ) -> Future[list[np.ndarray]]: ...
+    ) -> list[np.ndarray]: ...
 
 
 class Servable:
@@ -106,7 +105,7 @@ class Servable:
         arguments = (call.feeds, call.fetches, call.arrays, timeout)
         with self._timed("Predict"):
             if self._queue is not None:
-                values = await asyncio.wrap_future(self._queue.submit(*arguments))
+                values = await self._queue.run_in_loop(*arguments)
             else:
                 values = await asyncio.to_thread(self._graph.run, *arguments)
         return call.answer(dict(zip(call.fetches, values, strict=True)))

@@ -2,10 +2,7 @@
 
 import logging
 import os
-import threading
-import time
 from pathlib import Path
-from typing import Protocol
 
 from keras_attn.serving.server.address import check_ports_are_free, join_address
 from keras_attn.serving.server.base_path import absolute
@@ -19,16 +16,13 @@ from keras_attn.serving.server.metrics import Metrics
 from keras_attn.serving.server.monitoring import prometheus_path
 from keras_attn.serving.server.pace import Pace
 from keras_attn.serving.server.rest import RestServer
+from keras_attn.serving.server.shutdown import Parts, Port, shut_down
 from keras_attn.serving.server.tls import server_credentials
 
 logger = logging.getLogger("keras_attn.serving")
 
 _DRAIN_SECONDS = 30.0
-_FAREWELL = 1.0  # seconds for the answers to requests that are broken off
-
-
-class _Port(Protocol):
-    def stop(self, grace: float) -> None: ...
+_PATIENCE = 10.0
 
 
 class Server:
@@ -85,6 +79,7 @@ class Server:
             **flags,
         )
         self.timeout = timeout
+        self.has_left_work = False  # as `stop` found
         self.metrics = Metrics()
         if refuse_xla is None:
             refuse_xla = xla_is_refused(self.options)
@@ -92,7 +87,7 @@ class Server:
         self._loader: Loader | None = None
         self._manager: ModelManager | None = None
         self._watcher: ConfigWatcher | None = None
-        self._ports: list[_Port] = []
+        self._ports: list[Port] = []
         self._address = self._rest_address = ""
 
     @property
@@ -124,40 +119,25 @@ class Server:
             raise
         return self
 
-    def stop(self, grace: float = _DRAIN_SECONDS) -> None:
+    def stop(self, grace: float = _DRAIN_SECONDS, patience: float = _PATIENCE) -> bool:
         """Closes the ports, lets requests in flight end, unloads the models.
 
         Args:
             grace: Seconds that requests in flight are given. Those that take longer
-                are broken off, and answered with UNAVAILABLE; a TFLite model and
-                an operation that TensorFlow does not interrupt are waited for.
+                are broken off, and answered with UNAVAILABLE.
+            patience: Seconds that what cannot be interrupted is given after that: a
+                model that is being loaded, a run of a TFLite model, an operation that
+                TensorFlow does not break off.
+
+        Returns:
+            Whether all has ended. What has not is left to threads that end with it;
+            a Python process does not exit before they do.
         """
-        end = time.monotonic() + grace
         self._address = self._rest_address = ""
-        if self._manager is not None:
-            self._manager.finish()  # else a request to reload might never end
-        ports, self._ports = self._ports, []
-        threads = [
-            threading.Thread(target=port.stop, args=[grace + _FAREWELL])
-            for port in ports
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        if self._manager is not None:
-            self._manager.break_off()
-        for thread in threads:
-            thread.join()
-        if self._watcher is not None:
-            self._watcher.stop()
-            self._watcher = None
-        if self._manager is not None:
-            self._manager.stop()
-            self._manager = None
-        if self._loader is not None:
-            self._loader.close()
-            self._loader = None
+        parts = Parts(self._ports, self._watcher, self._manager, self._loader)
+        self._ports, self._watcher, self._manager, self._loader = [], None, None, None
+        self.has_left_work |= not shut_down(parts, grace, patience)
+        return not self.has_left_work
 
     def __enter__(self) -> "Server":
         return self.start()

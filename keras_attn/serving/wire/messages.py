@@ -5,6 +5,7 @@ buffers want it. Field numbers are those of `tensorflow_serving/apis/*.proto`.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from keras_attn.serving.wire.fields import (
     read_text,
     text_field,
 )
+from keras_attn.serving.wire.memory import remembered
 from keras_attn.serving.wire.tensors import decode_tensor, encode_tensor
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -35,33 +37,15 @@ class ModelSpec:
     version_label: str | None = None
     signature_name: str = ""
 
-    def encode(self) -> Parts:
-        parts = text_field(1, self.name)
-        if self.version is not None:
-            number = integer_field(1, self.version) if self.version else []
-            parts += bytes_field(2, *number)
-        if self.version_label is not None:
-            parts += bytes_field(4, self.version_label.encode())
-        return parts + text_field(3, self.signature_name)
+    def encode(self) -> bytes:
+        return _encode_spec(self)
 
     def as_field(self, number: int) -> Parts:
-        return bytes_field(number, *self.encode())
+        return bytes_field(number, self.encode())
 
     @classmethod
     def decode(cls, message: Buffer) -> "ModelSpec":
-        values: dict = {}
-        for number, _, value in read_fields(message):
-            if number == 1:
-                values["name"] = read_text(value)
-            elif number == 2:  # version and label exclude each other: the last one wins
-                values["version"] = _decode_wrapped_integer(read_bytes(value))
-                values.pop("version_label", None)
-            elif number == 3:
-                values["signature_name"] = read_text(value)
-            elif number == 4:
-                values["version_label"] = read_text(value)
-                values.pop("version", None)
-        return cls(**values)
+        return _decode_spec(message)
 
 
 @dataclass
@@ -121,6 +105,34 @@ class PredictResponse:
             elif number == 2:
                 response.model_spec = ModelSpec.decode(read_bytes(value))
         return response
+
+
+@lru_cache(1024)
+def _encode_spec(spec: ModelSpec) -> bytes:
+    parts = text_field(1, spec.name)
+    if spec.version is not None:
+        number = integer_field(1, spec.version) if spec.version else []
+        parts += bytes_field(2, *number)
+    if spec.version_label is not None:
+        parts += bytes_field(4, spec.version_label.encode())
+    return b"".join(parts + text_field(3, spec.signature_name))
+
+
+@remembered
+def _decode_spec(message: bytes) -> ModelSpec:
+    values: dict = {}
+    for number, _, value in read_fields(message):
+        if number == 1:
+            values["name"] = read_text(value)
+        elif number == 2:  # version and label exclude each other: the last one wins
+            values["version"] = _decode_wrapped_integer(read_bytes(value))
+            values.pop("version_label", None)
+        elif number == 3:
+            values["signature_name"] = read_text(value)
+        elif number == 4:
+            values["version_label"] = read_text(value)
+            values.pop("version", None)
+    return ModelSpec(**values)
 
 
 def _decode_wrapped_integer(message: Buffer) -> int:

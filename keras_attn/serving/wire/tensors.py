@@ -10,6 +10,7 @@ one, none at all is zeros, more are ignored, `tensor_content` must fit exactly.
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from keras_attn.serving.wire.fields import (
     read_integer,
     read_varint,
 )
+from keras_attn.serving.wire.memory import remembered
 
 _DTYPE, _SHAPE, _CONTENT = 1, 2, 4
 _DIMENSION, _UNKNOWN_RANK, _SIZE = 2, 3, 1
@@ -107,19 +109,25 @@ def encode_tensor(array: np.ndarray, as_content: bool = True) -> Parts:
             field.
     """
     row = data_type_of(array)
-    sizes = (integer_field(_SIZE, size) if size else [] for size in array.shape)
-    dimensions = [part for size in sizes for part in bytes_field(_DIMENSION, *size)]
-    head = integer_field(_DTYPE, row.number) + bytes_field(_SHAPE, *dimensions)
+    head = _encode_head(row.number, array.shape)
     if not array.size:
-        return head
+        return [head]
     if row.field == _STRING_VAL:
-        return head + _encode_strings(array, as_content)
+        return [head, *_encode_strings(array, as_content)]
     array = np.ascontiguousarray(array, row.dtype).reshape(-1)
     if row.bits is None or as_content:
         values: Buffer = array.view(np.uint8).data
     else:
         values = encode_varints(array.view(row.bits))
-    return head + bytes_field(_CONTENT if as_content else row.field, values)
+    return [head, *bytes_field(_CONTENT if as_content else row.field, values)]
+
+
+@lru_cache(1024)
+def _encode_head(number: int, shape: tuple[int, ...]) -> bytes:
+    """Data type and shape: the same for every request of a kind."""
+    sizes = (integer_field(_SIZE, size) if size else [] for size in shape)
+    dimensions = [part for size in sizes for part in bytes_field(_DIMENSION, *size)]
+    return b"".join(integer_field(_DTYPE, number) + bytes_field(_SHAPE, *dimensions))
 
 
 def _encode_strings(array: np.ndarray, as_content: bool) -> Parts:
@@ -188,7 +196,8 @@ def decode_shape(message: Buffer) -> tuple[int, ...] | None:
     return tuple(shape)
 
 
-def _decode_shape(message: Buffer) -> tuple[int, ...]:
+@remembered
+def _decode_shape(message: bytes) -> tuple[int, ...]:
     shape = decode_shape(message)
     if shape is None or min(shape, default=0) < 0:
         raise TensorError(f"Shape {shape} is not fully known.")

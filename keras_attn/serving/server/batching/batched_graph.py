@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_attn.serving.server.batching.batcher import Batcher
 from keras_attn.serving.server.batching.lengths import Lengths
+from keras_attn.serving.server.batching.mailbox import Mailbox
 from keras_attn.serving.server.batching.merging import divide, merge
 from keras_attn.serving.server.batching.padding import (
     Padding,
@@ -62,6 +63,7 @@ class BatchedGraph:
         self._parameters = parameters
         self._lengths = Lengths(graph.signatures if pad_by_lengths else {})
         self._metrics = metrics
+        self._mailbox = Mailbox()
         self._queues: dict[tuple[Names, Names], Queue] = {}
         self._lock = threading.Lock()
         self._is_closed = False
@@ -75,6 +77,20 @@ class BatchedGraph:
     ) -> list[np.ndarray]:
         """Waits for the answer of `submit`."""
         return self.submit(feeds, fetches, arrays, timeout).result()
+
+    async def run_in_loop(
+        self,
+        feeds: Names,
+        fetches: Names,
+        arrays: Sequence[np.ndarray],
+        timeout: float | None = None,
+    ) -> list[np.ndarray]:
+        """Waits for the answer of `submit` in an event loop.
+
+        Cancelled before its batch starts, the request is not computed.
+        """
+        answer = self.submit(feeds, fetches, arrays, timeout)
+        return await self._mailbox.receive(answer)
 
     def submit(
         self,
@@ -120,10 +136,14 @@ class BatchedGraph:
                 raise stopping()
             queue = self._queues.get((feeds, fetches))
             if queue is None:
-                process = partial(self._process, feeds, fetches)
+                process = partial(self._process_and_send, feeds, fetches)
                 queue = self._batcher.open_queue(self._parameters, process)
                 self._queues[feeds, fetches] = queue
             return queue
+
+    def _process_and_send(self, feeds: Names, fetches: Names, batch: Batch) -> None:
+        self._process(feeds, fetches, batch)
+        self._mailbox.send()
 
     def _process(self, feeds: Names, fetches: Names, batch: Batch) -> None:
         tasks = [t for t in batch if t.answer.set_running_or_notify_cancel()]

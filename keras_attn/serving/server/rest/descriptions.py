@@ -23,7 +23,7 @@ def describe_status(manager: ModelManager, spec: ModelSpec) -> bytes:
         StatusError: There are none.
     """
     request = GetModelStatusRequest()
-    request.model_spec.MergeFromString(b"".join(spec.encode()))
+    request.model_spec.MergeFromString(spec.encode())
     return _to_json(get_model_status(manager, request)).encode()
 
 
@@ -34,7 +34,7 @@ def describe_metadata(manager: ModelManager, spec: ModelSpec) -> bytes:
         StatusError: It does not serve.
     """
     request = GetModelMetadataRequest(metadata_field=[_FIELD])
-    request.model_spec.MergeFromString(b"".join(spec.encode()))
+    request.model_spec.MergeFromString(spec.encode())
     response = get_model_metadata(manager, request)
     signatures = SignatureDefMap()
     response.metadata[_FIELD].Unpack(signatures)

@@ -38,7 +38,7 @@ def fill_request(
         StatusError: With TF Serving's code and text.
     """
     document = read_document(body)
-    request.model_spec.MergeFromString(b"".join(spec.encode()))
+    request.model_spec.MergeFromString(spec.encode())
     request.model_spec.signature_name = _valid(read_signature_name(document))
     target: Any = request.input.example_list
     if "context" in document:
