@@ -12,10 +12,18 @@ from keras_attn._registration import register_with_keras
 if TYPE_CHECKING:
     from keras_attn.layers.alibi_bias import AlibiBias as AlibiBias
     from keras_attn.layers.attention_decoder import AttentionDecoder as AttentionDecoder
+    from keras_attn.layers.attention_pooling import AttentionPooling as AttentionPooling
     from keras_attn.layers.bahdanau_attention import (
         BahdanauAttention as BahdanauAttention,
     )
+    from keras_attn.layers.chebyshev_conv import ChebyshevConv as ChebyshevConv
+    from keras_attn.layers.edge_conv import EdgeConv as EdgeConv
+    from keras_attn.layers.graph_attention import GraphAttention as GraphAttention
+    from keras_attn.layers.graph_conv import GraphConv as GraphConv
+    from keras_attn.layers.graph_pooling import GraphPooling as GraphPooling
     from keras_attn.layers.learned_positions import LearnedPositions as LearnedPositions
+    from keras_attn.layers.message_passing import MessagePassing as MessagePassing
+    from keras_attn.layers.min_cut_pooling import MinCutPooling as MinCutPooling
     from keras_attn.layers.multi_head_attention import (
         MultiHeadAttention as MultiHeadAttention,
     )
@@ -29,9 +37,15 @@ if TYPE_CHECKING:
     from keras_attn.layers.sinusoidal_positions import (
         SinusoidalPositions as SinusoidalPositions,
     )
+    from keras_attn.layers.spectral_conv import SpectralConv as SpectralConv
+    from keras_attn.layers.top_k_pooling import TopKPooling as TopKPooling
     from keras_attn.layers.transformer_block import TransformerBlock as TransformerBlock
     from keras_attn.layers.transformer_decoder_block import (
         TransformerDecoderBlock as TransformerDecoderBlock,
+    )
+    from keras_attn.models.known_labels_loss import KnownLabelsLoss as KnownLabelsLoss
+    from keras_attn.models.molecular_graph_net import (
+        MolecularGraphNet as MolecularGraphNet,
     )
     from keras_attn.models.seq2seq import GreedyDecoder as GreedyDecoder
     from keras_attn.models.seq2seq import Seq2Seq as Seq2Seq
@@ -46,15 +60,27 @@ if TYPE_CHECKING:
 _MODULES = {
     "AlibiBias": "keras_attn.layers.alibi_bias",
     "AttentionDecoder": "keras_attn.layers.attention_decoder",
+    "AttentionPooling": "keras_attn.layers.attention_pooling",
     "BahdanauAttention": "keras_attn.layers.bahdanau_attention",
+    "ChebyshevConv": "keras_attn.layers.chebyshev_conv",
+    "EdgeConv": "keras_attn.layers.edge_conv",
+    "GraphAttention": "keras_attn.layers.graph_attention",
+    "GraphConv": "keras_attn.layers.graph_conv",
+    "GraphPooling": "keras_attn.layers.graph_pooling",
     "GreedyDecoder": "keras_attn.models.seq2seq",
+    "KnownLabelsLoss": "keras_attn.models.known_labels_loss",
     "LearnedPositions": "keras_attn.layers.learned_positions",
+    "MessagePassing": "keras_attn.layers.message_passing",
+    "MinCutPooling": "keras_attn.layers.min_cut_pooling",
+    "MolecularGraphNet": "keras_attn.models.molecular_graph_net",
     "MultiHeadAttention": "keras_attn.layers.multi_head_attention",
     "MultiHeadSelfAttention": "keras_attn.layers.multi_head_self_attention",
     "RelativePositionBias": "keras_attn.layers.relative_position_bias",
     "RotaryEmbedding": "keras_attn.layers.rotary_embedding",
     "Seq2Seq": "keras_attn.models.seq2seq",
     "SinusoidalPositions": "keras_attn.layers.sinusoidal_positions",
+    "SpectralConv": "keras_attn.layers.spectral_conv",
+    "TopKPooling": "keras_attn.layers.top_k_pooling",
     "Transformer": "keras_attn.models.transformer",
     "TransformerBlock": "keras_attn.layers.transformer_block",
     "TransformerDecoder": "keras_attn.models.transformer_decoder",

@@ -1,4 +1,4 @@
-"""The page on attention works as it is printed."""
+"""The pages on layers work as they are printed."""
 
 import re
 from pathlib import Path
@@ -6,19 +6,35 @@ from pathlib import Path
 import keras
 import pytest
 
-pytest.importorskip("matplotlib")
-
-PAGE = Path(__file__).parents[1] / "docs" / "attention.md"
+PAGES = Path(__file__).parents[1] / "docs"
 BACKEND = keras.backend.backend()
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="its snippets compare with NumPy")
-def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    fences = re.findall(r"^```python(.*)\n((?s:.*?))^```$", PAGE.read_text(), re.M)
-    assert len(fences) >= 10
+def run(page):
+    """Runs the snippets of a page for this backend and says how many there were."""
+    text = (PAGES / page).read_text()
+    fences = re.findall(r"^```python(.*)\n((?s:.*?))^```$", text, re.M)
     names = {"__name__": "__main__"}
     for backend, block in fences:
         if backend.strip() in ("", BACKEND):
-            exec(compile(block, "attention.md", "exec"), names)
-    assert (tmp_path / "heads.png").read_bytes().startswith(b"\x89PNG")
+            exec(compile(block, page, "exec"), names)
+    return len(fences)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="its snippets compare with NumPy")
+def test_the_page_on_attention_runs_from_top_to_bottom(folder):
+    pytest.importorskip("matplotlib")
+    assert run("attention.md") >= 10
+    assert (folder / "heads.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="its snippets compare with NumPy")
+def test_the_page_on_graphs_runs_from_top_to_bottom():
+    pytest.importorskip("rdkit")
+    assert run("graphs.md") == 6

@@ -10,10 +10,28 @@ from typing import Any
 _HOMES = {
     "BucketedPairs": "bucketing",
     "FetchError": "fetch",
+    "Graph": "graph",
+    "GraphBatch": "graph_batch",
     "encode": "tokenizers",
+    "grid_graph": "grid",
+    "laplacian_basis": "laplacian",
+    "merge_graphs": "graph_collation",
+    "neighbor_layout": "layout",
+    "pad_graphs": "graph_collation",
+    "sparse_features": "sparse",
     "train_tokenizer": "tokenizers",
 }
-_MODULES = ("bucketing", "dates", "multi30k", "tokenizers")
+_MODULES = (
+    "bucketing",
+    "dates",
+    "graph_sources",
+    "moleculenet",
+    "molecules",
+    "multi30k",
+    "planetoid",
+    "splits",
+    "tokenizers",
+)
 
 __all__ = [*_HOMES, *_MODULES]
 

@@ -1,21 +1,13 @@
 """Pairs of sequences in batches of a few fixed shapes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import keras
 import numpy as np
 
-
-class Batch(NamedTuple):
-    """The rows of one batch, and how many of them count."""
-
-    width: int
-    rows: np.ndarray
-    real: int
+from keras_attn.data._epoch_order import Batch, EpochOrder, bucket_batches
 
 
-class BucketedPairs(keras.utils.PyDataset):
+class BucketedPairs(EpochOrder):
     """Batches of padded pairs for teacher forcing, in a few fixed shapes.
 
     Every pair goes to the narrowest bucket that holds its longer side, and every
@@ -76,7 +68,7 @@ class BucketedPairs(keras.utils.PyDataset):
         seed: int = 0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(shuffle, seed, **kwargs)
         source_lengths = _lengths("source_ids", source_ids)
         target_lengths = _lengths("target_ids", target_ids)
         if not 0 < len(source_ids) == len(target_ids):
@@ -92,49 +84,22 @@ class BucketedPairs(keras.utils.PyDataset):
         self.target_ids = target_ids
         self.batch_size = batch_size
         self.start_token_id = start_token_id
-        self.shuffle = shuffle
-        self.seed = seed
         self._buckets = _assign(np.maximum(source_lengths, target_lengths), boundaries)
         self.set_epoch(0)
 
-    def __len__(self) -> int:
-        return len(self._batches)
-
     def __getitem__(self, index: int):
         batch = self._batches[index]
-        source = _take(self.source_ids, batch)
-        labels = _take(self.target_ids, batch)
+        rows = np.resize(batch.rows, self.batch_size)  # a last batch repeats its rows
+        source = _take(self.source_ids, rows, batch.shape)
+        labels = _take(self.target_ids, rows, batch.shape)
         target = np.full_like(labels, self.start_token_id)
         target[:, 1:] = labels[:, :-1]
         weight = (labels != 0).astype("float32")
-        weight[batch.real :] = 0.0
+        weight[len(batch.rows) :] = 0.0
         return {"source": source, "target": target}, labels, weight
 
-    def set_epoch(self, epoch: int) -> None:
-        """Puts the batches into the order of epoch `epoch`, counted from 0."""
-        rng = np.random.default_rng([self.seed, epoch])
-        batches: list[Batch] = []
-        for width, rows in self._buckets.items():
-            rows = rng.permutation(rows) if self.shuffle else rows
-            for first in range(0, len(rows), self.batch_size):
-                chunk = rows[first : first + self.batch_size]
-                batches.append(
-                    Batch(width, np.resize(chunk, self.batch_size), len(chunk))
-                )
-        if self.shuffle:
-            batches = [batches[i] for i in rng.permutation(len(batches))]
-        self.epoch = epoch
-        self._batches = _with_two_widths_first(batches)
-
-    def on_epoch_end(self) -> None:
-        if self.shuffle:
-            self.set_epoch(self.epoch + 1)
-
-    def epoch_callback(self) -> keras.callbacks.Callback:
-        """Returns a callback that keeps the order in step with the epochs of `fit`."""
-        return keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: self.set_epoch(epoch)
-        )
+    def _arrange(self, rng: np.random.Generator | None) -> list[Batch]:
+        return bucket_batches(self._buckets, self.batch_size, rng)
 
 
 def _lengths(name: str, ids: np.ndarray) -> np.ndarray:
@@ -176,19 +141,7 @@ def _assign(lengths: np.ndarray, boundaries: Sequence[int]) -> dict[int, np.ndar
     }
 
 
-def _take(ids: np.ndarray, batch: Batch) -> np.ndarray:
-    """Returns rows of `ids`, cut or padded to the width of the batch."""
-    taken = ids[batch.rows, : batch.width].astype("int32")
-    return np.pad(taken, ((0, 0), (0, batch.width - taken.shape[1])))
-
-
-def _with_two_widths_first(batches: list[Batch]) -> list[Batch]:
-    """Moves a batch of a second width to the second place.
-
-    On TensorFlow, Keras takes the first two batches for examples of all shapes, and
-    refuses later batches if these two happen to be of one width.
-    """
-    for i, batch in enumerate(batches):
-        if batch.width != batches[0].width:
-            return [batches[0], batch, *batches[1:i], *batches[i + 1 :]]
-    return batches
+def _take(ids: np.ndarray, rows: np.ndarray, width: int) -> np.ndarray:
+    """Returns rows of `ids`, cut or padded to `width`."""
+    taken = ids[rows, :width].astype("int32")
+    return np.pad(taken, ((0, 0), (0, width - taken.shape[1])))

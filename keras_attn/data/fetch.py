@@ -7,19 +7,27 @@ import os
 import sys
 import tempfile
 import urllib.request
+import warnings
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 CHUNK = 1 << 16
 TIMEOUT = 30.0  # seconds without an answer
+GZIP_BEGIN = b"\x1f\x8b"
 
 
 class FetchError(RuntimeError):
     """A data file could not be had, or its content is not the expected one."""
 
 
-def fetch(name: str, url: str, sha256: str, uncompressed: bool = False) -> Path:
+def fetch(
+    name: str,
+    url: str,
+    sha256: str,
+    uncompressed: bool = False,
+    other_edition: bool = False,
+) -> Path:
     """Returns the path of a verified data file, downloading it at most once.
 
     The file is looked for in the folder `KERAS_ATTN_DATA` (an offline mirror, laid
@@ -28,12 +36,19 @@ def fetch(name: str, url: str, sha256: str, uncompressed: bool = False) -> Path:
     the user's cache folder. A download goes to a temporary file and takes its name
     only once its content is verified, so nothing half-written is ever found.
 
+    Some public files are another edition of the known one, and nobody says which
+    digest is theirs. With `other_edition` a download is taken as it is, zipped or
+    not, with a warning unless it is the known one; its digest is recorded beside it,
+    in `<file>.sha256`, and from then on the file is held to that.
+
     Args:
         name: String, `"<data set>/<file>"`.
         url: String, the public address of the file.
         sha256: String, the expected SHA-256 in hexadecimal.
         uncompressed: Boolean, whether `sha256` is that of the content of a gzip
             file, instead of that of the file as it is stored.
+        other_edition: Boolean, whether `url` may serve other content than that of
+            `sha256`.
 
     Returns:
         The path of the file, in the mirror or in the cache.
@@ -48,9 +63,13 @@ def fetch(name: str, url: str, sha256: str, uncompressed: bool = False) -> Path:
     for path in filter(None, (mirrored, cached)):
         if path.is_file():
             advice = "Delete it to have it downloaded again."
-            _verify(path, path, url, sha256, uncompressed, advice)
+            record = _record(path)
+            if other_edition and record.is_file():
+                _verify(path, path, url, record.read_text().strip(), False, advice)
+            else:
+                _verify(path, path, url, sha256, uncompressed, advice)
             return path
-    _download(cached, url, sha256, uncompressed, mirrored)
+    _download(cached, url, sha256, uncompressed, other_edition, mirrored)
     return cached
 
 
@@ -65,12 +84,23 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "keras_attn"
 
 
+def open_content(path: Path) -> BinaryIO:
+    """Opens a file, or what is in it if it is a gzip file."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == GZIP_BEGIN
+    return cast(BinaryIO, gzip.open(path)) if zipped else open(path, "rb")
+
+
 def digest(path: Path, uncompressed: bool = False) -> str:
     """Returns the SHA-256 of a file, or of the content of a gzip file."""
-    state = hashlib.sha256()
     with gzip.open(path) if uncompressed else open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            state.update(chunk)
+        return _digest(file)
+
+
+def _digest(file: Any) -> str:
+    state = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        state.update(chunk)
     return state.hexdigest()
 
 
@@ -90,8 +120,32 @@ def _verify(
         )
 
 
+def _record(path: Path) -> Path:
+    """Where the digest of a file of another edition is kept."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _accept(path: Path, partial: Path, url: str, sha256: str) -> None:
+    """Takes a download for what it is, and records that."""
+    received = digest(partial)
+    with open_content(partial) as content:
+        known = _digest(content) == sha256.lower()
+    if not known:
+        warnings.warn(
+            f"`{path.name}` of {url} could not be verified: the digest of this edition "
+            f"is not published. From now on it is held to the one received: {received}",
+            stacklevel=4,
+        )
+    _record(path).write_text(f"{received}\n")
+
+
 def _download(
-    path: Path, url: str, sha256: str, uncompressed: bool, mirrored: Path | None
+    path: Path,
+    url: str,
+    sha256: str,
+    uncompressed: bool,
+    other_edition: bool,
+    mirrored: Path | None,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -99,8 +153,11 @@ def _download(
     try:
         with os.fdopen(handle, "wb") as file:
             _copy(url, file, path.name)
-        advice = "The public file has changed, or the connection altered it."
-        _verify(partial, path, url, sha256, uncompressed, advice)
+        if other_edition:
+            _accept(path, partial, url, sha256)
+        else:
+            advice = "The public file has changed, or the connection altered it."
+            _verify(partial, path, url, sha256, uncompressed, advice)
         partial.replace(path)
     except (OSError, http.client.HTTPException) as error:
         places = f"`{path}`" if mirrored is None else f"`{mirrored}` or `{path}`"

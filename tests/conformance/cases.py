@@ -8,14 +8,22 @@ import keras
 from keras_attn import (
     AlibiBias,
     AttentionDecoder,
+    AttentionPooling,
     BahdanauAttention,
+    ChebyshevConv,
+    EdgeConv,
+    GraphAttention,
+    GraphConv,
+    GraphPooling,
     LearnedPositions,
+    MessagePassing,
     MultiHeadAttention,
     MultiHeadSelfAttention,
     RelativePositionBias,
     RotaryEmbedding,
     Seq2Seq,
     SinusoidalPositions,
+    SpectralConv,
     TransformerBlock,
     TransformerDecoderBlock,
 )
@@ -27,10 +35,12 @@ class Case(NamedTuple):
     make: Function of the layer's general arguments (`name`, `dtype`).
     inputs: Shape without the batch of each input, by its argument name.
     masks: Names of the inputs that have a mask, as argument `<name>_mask`, or as
-        `mask` where there is one input only.
+        `mask` where there is one input only, save for `nodes`.
     flags: Boolean arguments that add outputs; the last one adds attention weights,
         of which the last are those of the last masked input.
     vocabularies: For a model of token ids, how many there are, by input.
+    indices: Shape without the batch of each input of indices, by its name, and how
+        many things there are to point to.
     """
 
     make: Callable[..., Any]
@@ -38,10 +48,12 @@ class Case(NamedTuple):
     masks: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     vocabularies: dict[str, int] | None = None
+    indices: dict[str, tuple[tuple[int, ...], int]] = {}  # noqa: RUF012
 
     def mask_of(self, name):
         """The argument that the mask of an input is."""
-        return "mask" if len(self.inputs) == 1 else f"{name}_mask"
+        alone = len(self.inputs) == 1 and name != "nodes"
+        return "mask" if alone else f"{name}_mask"
 
 
 SCORES = "return_attention_scores"
@@ -122,6 +134,33 @@ def translator(context, cell):
     )
 
 
+def pooling(layer, *arguments, flags=()):
+    return Case(
+        lambda **kwargs: layer(*arguments, **kwargs),
+        {"nodes": STEPS},
+        ("nodes",),
+        flags,
+    )
+
+
+def graph(layer, *arguments, form, features=False, **options):
+    """`form` is what the edges are given as, an adjacency or a list of six."""
+    nodes = STEPS[0]
+    inputs = {"nodes": STEPS, "adjacency": (nodes, nodes)}
+    indices = {}
+    if form == "edges":
+        inputs = {"nodes": STEPS, "edge_weights": (6,)}
+        indices = {"edges": ((6, 2), nodes)}
+    if features:
+        inputs["edge_features"] = (6, 2)
+    return Case(
+        lambda **kwargs: layer(*arguments, **options, **kwargs),
+        inputs,
+        ("nodes",),
+        indices=indices,
+    )
+
+
 CASES = {
     "BahdanauAttention-additive": attention("additive"),
     "BahdanauAttention-bilinear": attention("bilinear"),
@@ -165,6 +204,31 @@ CASES = {
     "LearnedPositions": Case(
         lambda **kwargs: LearnedPositions(4, **kwargs), {"inputs": STEPS}
     ),
+    "GraphConv-adjacency": graph(GraphConv, 4, form="adjacency"),
+    "GraphConv-edges": graph(GraphConv, 2, "random_walk", form="edges"),
+    "GraphConv-bare": graph(GraphConv, 4, None, False, "tanh", False, form="edges"),
+    "ChebyshevConv": graph(ChebyshevConv, 4, form="edges"),
+    "SpectralConv": Case(
+        lambda **kwargs: SpectralConv(4, **kwargs),
+        {"nodes": STEPS, "eigenvectors": (4, 4)},
+        ("nodes",),
+    ),
+    "SpectralConv-knots": Case(
+        lambda **kwargs: SpectralConv(4, knots=3, **kwargs),
+        {"nodes": STEPS, "eigenvectors": (4, 5), "eigenvalues": (5,)},
+        ("nodes",),
+    ),
+    "GraphAttention": graph(GraphAttention, 4, 2, form="edges", features=True),
+    "GraphAttention-adjacency": graph(
+        GraphAttention, 4, 2, form="adjacency", concatenate=False
+    ),
+    "EdgeConv": graph(EdgeConv, 4, form="edges", features=True),
+    "EdgeConv-adjacency": graph(EdgeConv, 4, form="adjacency", aggregation="mean"),
+    "MessagePassing": graph(MessagePassing, "max", form="edges"),
+    "GraphPooling-sum": pooling(GraphPooling, "sum"),
+    "GraphPooling-mean": pooling(GraphPooling, "mean"),
+    "GraphPooling-max": pooling(GraphPooling, "max"),
+    "AttentionPooling": pooling(AttentionPooling, 5, flags=(SCORES,)),
     "Seq2Seq-attention": translator("attention", "gru"),
     "Seq2Seq-repeated_state": translator("repeated_state", "lstm"),
     "Seq2Seq-last_state": translator("last_state", "gru"),

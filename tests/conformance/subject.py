@@ -1,5 +1,6 @@
 """A case of the table at work: its batch, its layer, a model around it."""
 
+import inspect
 import math
 
 import keras
@@ -16,6 +17,10 @@ class Subject:
         self.case = case
         self.is_model = case.vocabularies is not None
         self.inputs, self.masks = {}, {}
+        self.indices = {
+            name: rng.integers(0, count, (BATCH, *shape)).astype("int32")
+            for name, (shape, count) in case.indices.items()
+        }
         for name, shape in case.inputs.items():
             if self.is_model:
                 kept = np.arange(shape[0]) < np.array([[shape[0]], [2], [1]])
@@ -34,11 +39,18 @@ class Subject:
         """The layer, built, with random weights."""
         layer = self.case.make(**kwargs)
         if not self.is_model:
-            layer.build(*(value.shape for value in self.inputs.values()))
+            self.build(layer)
         rng = np.random.default_rng(1)  # biases too; the same numbers every time
         for weight in layer.trainable_weights:
             weight.assign(rng.normal(scale=0.5, size=weight.shape))
         return layer
+
+    def build(self, layer):
+        """Builds a layer with the shapes that its `build` asks for."""
+        shapes = {f"{name}_shape": value.shape for name, value in self.inputs.items()}
+        shapes["input_shape"] = next(iter(shapes.values()))  # where it is Keras' own
+        asked = inspect.signature(layer.build).parameters
+        layer.build(**{name: shapes[name] for name in asked if name in shapes})
 
     def model(self, **kwargs):
         """A functional model around the layer; its masks are inputs of their own."""
@@ -53,7 +65,7 @@ class Subject:
 
     @property
     def arguments(self):
-        return {**self.inputs, **self.masks}
+        return {**self.inputs, **self.indices, **self.masks}
 
     def call(self, layer, inputs=None, **flags):
         """Calls a layer or a model with tensors of the batch."""

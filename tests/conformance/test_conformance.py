@@ -21,6 +21,7 @@ from tests.gradients import (
 )
 
 needs_masks = [name for name, case in CASES.items() if case.masks]
+attends = [name for name in needs_masks if SCORES in CASES[name].flags]
 
 
 @pytest.fixture(params=CASES)
@@ -33,6 +34,11 @@ def masked(request, rng):
     return Subject(CASES[request.param], rng)
 
 
+@pytest.fixture(params=attends)
+def attending(request, rng):
+    return Subject(CASES[request.param], rng)
+
+
 def test_the_config_makes_a_twin(subject):
     layer = subject.make(name="a", dtype="mixed_bfloat16")
     config = layer.get_config()
@@ -41,7 +47,7 @@ def test_the_config_makes_a_twin(subject):
     parameters = set(inspect.signature(type(layer)).parameters) - {"kwargs"}
     assert parameters | {"name", "trainable", "dtype"} <= set(config)
     if not subject.is_model:
-        twin.build(*(value.shape for value in subject.inputs.values()))
+        subject.build(twin)
     shapes = [(w.shape, w.dtype) for w in layer.weights]
     assert [(w.shape, w.dtype) for w in twin.weights] == shapes
 
@@ -198,11 +204,11 @@ def test_padding_never_matters(masked):
             np.testing.assert_array_equal(slope[~mask], 0.0)
 
 
-def test_masked_slots_get_no_weight(masked):
+def test_masked_slots_get_no_weight(attending):
     """The last row has no memory at all."""
     flags = {SCORES: True}
-    scores = to_numpy(masked.call(masked.make(), **flags))[-1]
-    kept = masked.masks[masked.case.mask_of(masked.case.masks[-1])]
+    scores = to_numpy(attending.call(attending.make(), **flags))[-1]
+    kept = attending.masks[attending.case.mask_of(attending.case.masks[-1])]
     first = len(scores.shape) - len(kept.shape)  # the query's steps, if there are any
     hidden = np.broadcast_to(
         ~np.expand_dims(kept, tuple(range(1, 1 + first))), scores.shape
@@ -226,7 +232,7 @@ def test_what_is_given_stays_as_it_is(masked):
     tensors = {n: ops.convert_to_tensor(x) for n, x in masked.arguments.items()}
     for name in masked.case.masks:
         tensors[name]._keras_mask = tensors[masked.case.mask_of(name)]
-    given = {name: tensors[name] for name in masked.case.inputs}
+    given = {name: tensors[name] for name in [*masked.inputs, *masked.indices]}
     explicit = masked.call(layer)
     assert_same(layer(**given), explicit)
     for name, before in masked.arguments.items():

@@ -1,0 +1,251 @@
+"""Classes of papers from the words in them and from whom they cite.
+
+A graph convolutional network is trained on the citation graph Cora (or Citeseer, or
+Pubmed): 20 labelled papers a class, 500 papers to select by, 1,000 to test on, each
+seed once. The recipe is that of Kipf and Welling (2017), who report 81.5 % on Cora;
+`--tuned` takes the wider and deeper one of Luo et al. (2024), whose 85.1 % are of a
+random split of the same sizes (`--split random`, another one for every seed).
+
+    python examples/citation.py                        # 10 seeds on Cora
+    python examples/citation.py --tuned --split random --seeds 5
+    python examples/citation.py --dataset citeseer
+
+Then the model of the last seed is exported with the graph in it, so that a request
+is no more than the numbers of nodes, served, asked, and its embedding drawn. Expect
+81 to 82 % on Cora.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attn import GraphConv
+from keras_attn.data import neighbor_layout, planetoid, sparse_features
+from keras_attn.serving import Client, Server, export
+
+
+@dataclass
+class Recipe:
+    """What is to be chosen about a model and its training."""
+
+    widths: tuple[int, ...]  # of the convolutions before the last layer
+    last: str  # "convolution" or "dense"
+    input_dropout: float
+    dropout: float
+    learning_rate: float
+    decayed: str  # the kernels with weight decay, "first" or "all"
+    epochs: int
+    patience: int
+    monitor: str
+
+
+WEIGHT_DECAY = 5e-4
+PAPER = Recipe(
+    (16,), "convolution", 0.5, 0.5, 0.01, "first", 200, patience=10, monitor="val_loss"
+)
+# Luo et al. do not stop early but take the best of 500 epochs.
+TUNED = Recipe(
+    (512,) * 3, "dense", 0.0, 0.7, 0.001, "all", 500, 500, monitor="val_accuracy"
+)
+
+
+class NodeClassifier(keras.Model):
+    """Scores the classes of nodes of one graph, which it holds: node ids go in."""
+
+    def __init__(self, graph, num_classes, recipe):
+        super().__init__(name="citation")
+        sums = graph.nodes.sum(axis=1, keepdims=True)
+        self.words = sparse_features(graph.nodes / np.maximum(sums, 1e-9))
+        self.layout = neighbor_layout(graph.edges, graph.num_nodes)
+        # Keras adds up l2 * w^2, others half of it.
+        decay = keras.regularizers.L2(WEIGHT_DECAY / 2)
+        rest = decay if recipe.decayed == "all" else None
+        self.convolutions = [
+            GraphConv(
+                width,
+                activation="relu",
+                kernel_regularizer=decay if i == 0 else rest,
+                input_dim=graph.nodes.shape[1] if i == 0 else None,
+            )
+            for i, width in enumerate(recipe.widths)
+        ]
+        if recipe.last == "convolution":
+            self.last = GraphConv(num_classes, kernel_regularizer=rest)
+        else:
+            self.last = keras.layers.Dense(num_classes, kernel_regularizer=rest)
+        self.input_dropout = keras.layers.Dropout(recipe.input_dropout)
+        self.dropout = keras.layers.Dropout(recipe.dropout)
+
+    def embed(self, training=False):
+        """Returns what the last layer reads, for all nodes of the graph."""
+        values = self.input_dropout(self.words["values"], training=training)
+        nodes = {**self.words, "values": values}
+        for convolution in self.convolutions:
+            nodes = convolution(nodes, layout=self.layout)
+            nodes = self.dropout(nodes, training=training)
+        return nodes
+
+    def call(self, node_ids, training=False):
+        nodes = self.embed(training)
+        if isinstance(self.last, GraphConv):
+            scores = self.last(nodes, layout=self.layout)
+        else:
+            scores = self.last(nodes)
+        return ops.take(scores, node_ids, axis=0)
+
+    def serving_signatures(self):
+        import tensorflow as tf
+
+        def classify(inputs):
+            probabilities = ops.softmax(self(inputs["node"]))
+            labels = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
+            return {"label": labels, "probabilities": probabilities}
+
+        node = tf.TensorSpec((None,), tf.int32, name="node")
+        return {"serving_default": (classify, {"node": node})}
+
+
+def random_split(classes, seed):
+    """Returns 20 nodes of each class, 500 and 1,000 of the others, at random."""
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(classes >= 0))
+    train = np.concatenate(
+        [order[classes[order] == label][:20] for label in np.unique(classes[order])]
+    )
+    others = order[~np.isin(order, train)]
+    return train, others[:500], others[500:1500]
+
+
+def run(data, recipe, split, seed):
+    """Trains one model, and tests it once; returns it with validation and test."""
+    keras.utils.set_random_seed(seed)
+    classes = data.graph.targets
+    parts = data.train, data.validation, data.test
+    if split == "random":
+        parts = random_split(classes, seed)
+    train, validation, test = ((part, classes[part]) for part in parts)
+    model = NodeClassifier(data.graph, data.num_classes, recipe)
+    model.compile(
+        keras.optimizers.Adam(recipe.learning_rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=True,
+    )
+    history = model.fit(
+        *train,
+        batch_size=len(train[0]),
+        epochs=recipe.epochs,
+        validation_data=validation,
+        validation_batch_size=len(validation[0]),
+        callbacks=[
+            keras.callbacks.EarlyStopping(
+                recipe.monitor,
+                patience=recipe.patience,
+                restore_best_weights=True,
+                mode="max" if recipe.monitor == "val_accuracy" else "min",
+            )
+        ],
+        verbose=0,
+    )
+    figures = [
+        model.evaluate(*part, len(part[0]), verbose=0, return_dict=True)["accuracy"]
+        for part in (validation, test)
+    ]
+    print(
+        f"seed {seed}: {len(history.epoch)} epochs, "
+        f"validation {figures[0]:.1%}, test {figures[1]:.1%}",
+        flush=True,
+    )
+    return model, figures
+
+
+def serve(model, data, folder, figures):
+    """Exports the model and asks it over gRPC what it answers in process."""
+    version = export(
+        model,
+        folder / "saved_models" / model.name,
+        examples={"serving_default": {"node": data.test[:8]}},
+        card={
+            "description": "Classes of the papers of one citation graph, by number.",
+            "data": "Planetoid (files under MIT; LINQS data, no explicit licence).",
+            "metrics": figures,
+        },
+    )
+    with (
+        Server(version.parent) as server,
+        Client(server.address, model=model.name) as client,
+    ):
+        answers = client.predict({"node": data.test})
+    scores = ops.convert_to_numpy(model(data.test))
+    same = int(np.sum(answers["label"] == scores.argmax(axis=-1)))
+    print(f"{version}: served = in process for {same} of {len(data.test)} nodes")
+
+
+def draw_embedding(model, data, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from sklearn.manifold import TSNE
+
+    from keras_attn.plotting import node_embedding
+
+    hidden = ops.convert_to_numpy(model.embed())
+    points = TSNE(init="pca", random_state=0).fit_transform(hidden)
+    ax = node_embedding(points, data.graph.targets, edges=data.graph.edges)
+    ax.figure.savefig(path, dpi=120)
+    plt.close(ax.figure)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--dataset", choices=("cora", "citeseer", "pubmed"), default="cora"
+    )
+    parser.add_argument("--tuned", action="store_true")
+    parser.add_argument("--split", choices=("planetoid", "random"), default="planetoid")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--epochs", type=int, help="train for so many at most")
+    parser.add_argument("--output", type=Path, default=Path("outputs/citation"))
+    arguments = parser.parse_args()
+
+    recipe = TUNED if arguments.tuned else PAPER
+    if arguments.epochs:
+        recipe.epochs = arguments.epochs
+    data = planetoid.load(arguments.dataset)
+    name = f"{arguments.dataset}_{'tuned' if arguments.tuned else 'paper'}"
+    folder = arguments.output / f"{name}_{arguments.split}"
+    folder.mkdir(parents=True, exist_ok=True)
+    results = []
+    for seed in range(arguments.seeds):
+        keras.backend.clear_session()
+        model, figures = run(data, recipe, arguments.split, seed)
+        results.append(figures)
+    mean, deviation = np.mean(results, axis=0), np.std(results, axis=0)
+    figures = {
+        "seeds": arguments.seeds,
+        "validation": round(float(mean[0]), 4),
+        "test": round(float(mean[1]), 4),
+        "test_deviation": round(float(deviation[1]), 4),
+        "parameters": model.count_params(),
+    }
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1))
+    serve(model, data, folder, figures)
+    draw_embedding(model, data, folder / "embedding.png")
+    print("| data set | recipe | split | seeds | parameters | validation | test |")
+    print("|---|---|---|---|---|---|---|")
+    print(
+        f"| {arguments.dataset} | {'tuned' if arguments.tuned else 'paper'} "
+        f"| {arguments.split} | {arguments.seeds} | {figures['parameters']:,} "
+        f"| {mean[0]:.1%} | {mean[1]:.1%} +- {deviation[1]:.1%} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
