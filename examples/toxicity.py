@@ -9,8 +9,7 @@ random forest on Morgan fingerprints is trained on the same parts, effect by eff
     python examples/toxicity.py --splits random --seeds 5
 
 The network of the first seed is exported, served and asked over gRPC, and what each
-atom contributes to one effect is drawn. Expect a ROC-AUC above 0.8 on random splits
-and less on scaffolds never seen.
+atom contributes to one effect is drawn.
 """
 
 import keras

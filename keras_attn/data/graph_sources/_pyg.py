@@ -63,6 +63,7 @@ def to_pyg(graph: Graph, targets: str = "graph") -> Any:
         ImportError: If PyTorch Geometric is not installed.
     """
     check_level(targets)
+    geometric = import_extra("torch_geometric.data", "pyg")
     torch = import_extra("torch", "pyg")
     arrays = {
         "x": graph.nodes,
@@ -74,7 +75,7 @@ def to_pyg(graph: Graph, targets: str = "graph") -> Any:
     if graph.targets is not None and targets == "graph":
         arrays["y"] = graph.targets[None]
     tensors = {k: torch.tensor(v) for k, v in arrays.items() if v is not None}
-    return import_extra("torch_geometric.data", "pyg").Data(**tensors)
+    return geometric.Data(**tensors)
 
 
 def _array(value: Any) -> np.ndarray | None:

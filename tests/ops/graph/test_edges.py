@@ -182,3 +182,18 @@ def test_an_edge_that_leaves_its_graph_is_dropped(rng, batched, mode):
 
     tensors = [ops.convert_to_tensor(x) for x in (nodes, edges)]
     assert_same(in_mode(call, mode)(*tensors), expected)
+
+
+@pytest.mark.parametrize("form", ["adjacency", "edges", "layout"])
+def test_edges_at_masked_nodes_are_gone(rng, form):
+    """At both ends: the others do not see them, and they carry nothing."""
+    sample = random_graph(rng, duplicates=False)
+    mask = np.arange(6) != 2
+    touching = (sample.edges == 2).any(axis=1)
+    assert (sample.edges[touching, 0] == 2).any()
+    assert (sample.edges[touching, 1] == 2).any()
+    edges, nodes = edges_of({**arguments(sample, form), "nodes_mask": mask})
+    adjacency = np.where(mask[:, None] & mask, sample.adjacency, 0.0)
+    assert_same(edges.propagate(nodes), adjacency @ sample.nodes)
+    assert_same(edges.degrees(), adjacency.sum(axis=1))
+    assert ops.convert_to_numpy(edges.exists).sum() == (~touching).sum()
