@@ -58,8 +58,8 @@ class GraphBatch(EpochOrder):
         batch_size: Integer, the most graphs of a batch.
         mode: String, `"padded"` or `"disjoint"`.
         buckets: The shapes, as pairs of nodes and edges: of a graph if padded, of a
-            whole batch if disjoint. Or an integer, how many to choose by the sizes
-            of the graphs; that of disjoint batches is 1.
+            whole batch if disjoint. Or an integer, how many to choose so that there is
+            the least padding; that of disjoint batches is 1.
         targets: String, what the targets of the graphs belong to: `"graph"`,
             `"node"` or `"edge"`. None leaves them out.
         layout_width: Integer, the neighbours in a row of the tables that
