@@ -10,11 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attn import KnownLabelsLoss, MolecularGraphNet
-from keras_attn.data import GraphBatch, moleculenet, pad_graphs
+from keras_attn.data import GraphBatch, pad_graphs
 from keras_attn.data.molecules import featurize, featurize_all, serving_inputs
 from keras_attn.data.splits import random_split, scaffold_split
 from keras_attn.serving import Client, Server, export
 
+BUCKETS = 3  # more would pad less, and compile longer
 TREES = 300
 FINGERPRINT_BITS = 2048
 
@@ -36,10 +37,12 @@ def parse_arguments(description, name, epochs):
 
 
 class Data:
-    """A data set of MoleculeNet: SMILES, targets and graphs of equal length."""
+    """A data set of MoleculeNet: SMILES, targets and graphs of equal length.
 
-    def __init__(self, name, limit=None):
-        smiles, targets, self.tasks = moleculenet.load(name)
+    All batches have one of a few shapes, whichever part they are of.
+    """
+
+    def __init__(self, smiles, targets, tasks, limit=None):
         self.graphs, rows, errors = featurize_all(smiles, targets, on_error="skip")
         for row, reason in errors.items():
             print(f"Left out row {row}: {reason}")
@@ -49,6 +52,8 @@ class Data:
             rows = rows[chosen]
         self.smiles = [smiles[row] for row in rows]
         self.targets = targets[rows]
+        self.tasks = tasks
+        self.shapes = GraphBatch(self.graphs, len(rows), buckets=BUCKETS).shapes
 
     def split(self, kind, seed):
         """A split by scaffolds is that of MoleculeNet, whatever the seed."""
@@ -58,7 +63,7 @@ class Data:
 
     def batches(self, rows, batch_size, **options):
         chosen = [self.graphs[row] for row in rows]
-        return GraphBatch(chosen, batch_size, buckets=2, **options)
+        return GraphBatch(chosen, batch_size, buckets=self.shapes, **options)
 
 
 class BestEpoch(keras.callbacks.Callback):

@@ -18,6 +18,8 @@ import molecule_runs as runs
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
+from keras_attn.data import moleculenet
+
 # Well known, from very soluble to hardly at all.
 DRAWN = {
     "glucose": "OCC1OC(O)C(O)C(O)C1O",
@@ -46,6 +48,7 @@ def run(data, kind, seed, arguments):
         learning_rate=3e-3,
         units=64,
         num_layers=4,
+        pooling=("attention", "sum"),  # it matters how large a molecule is
         dropout=0.0,
         name="solubility",
     )
@@ -62,7 +65,7 @@ def run(data, kind, seed, arguments):
 
 def main():
     arguments = runs.parse_arguments(__doc__, "solubility", epochs=80)
-    data = runs.Data("esol", arguments.limit)
+    data = runs.Data(*moleculenet.load("esol"), arguments.limit)
     figures, first = {}, None
     for kind in arguments.splits:
         for seed in range(arguments.seeds):
