@@ -16,6 +16,7 @@ from keras_attn.data.splits import random_split, scaffold_split
 from keras_attn.serving import Client, Server, export
 
 BUCKETS = 3  # more would pad less, and compile longer
+EMA_MOMENTUM = 0.99  # of the weights, the averages of which are what is kept
 TREES = 300
 FINGERPRINT_BITS = 2048
 
@@ -97,6 +98,8 @@ def predict(model, batches):
 def train(data, split, task, score, loss, first_bias, arguments, seed, **options):
     """Trains a network, chosen by the validation part; returns it and its answers.
 
+    What is scored, and kept, are the moving averages of the weights.
+
     Args:
         first_bias: The constant answer that the network starts from, one a task.
         **options: `batch_size`, `learning_rate`, and arguments of the network.
@@ -111,7 +114,13 @@ def train(data, split, task, score, loss, first_bias, arguments, seed, **options
         rate / 10, steps - steps // 10, warmup_target=rate, warmup_steps=steps // 10
     )
     model.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=1e-4, global_clipnorm=1.0),
+        keras.optimizers.AdamW(
+            schedule,
+            weight_decay=1e-4,
+            global_clipnorm=1.0,
+            use_ema=True,
+            ema_momentum=EMA_MOMENTUM,
+        ),
         KnownLabelsLoss(loss),
         jit_compile=True,
     )
@@ -124,6 +133,7 @@ def train(data, split, task, score, loss, first_bias, arguments, seed, **options
         verbose=0,
         callbacks=[
             batches.epoch_callback(),
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
             BestEpoch(validation, data.targets[split.validation], score),
         ],
     )

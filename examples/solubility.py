@@ -8,9 +8,7 @@ once a seed. A random forest on Morgan fingerprints is trained on the same parts
     python examples/solubility.py --splits random --seeds 5
 
 The network of the first seed is exported, served and asked over gRPC, and what each
-atom contributes is drawn. Expect an RMSE near 0.6 on most random splits, half of the
-forest's, and more where the test part has a molecule like no other: methane alone,
-which the network takes for insoluble, adds about 0.2.
+atom contributes is drawn.
 """
 
 import keras
