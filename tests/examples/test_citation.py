@@ -33,7 +33,7 @@ def circles(rng):
     words = (rng.random((NODES, 12)) < 0.2).astype("float32")
     words[:, 0], words[:, 1] = classes == 0, classes == 1
     words[rng.permutation(NODES)[: NODES // 2], :2] = 0.0
-    train, validation, test = np.split(rng.permutation(NODES).astype("int32"), [16, 26])
+    train, validation, test = np.split(rng.permutation(NODES).astype("int32"), [16, 28])
     return Planetoid(Graph(words, edges, targets=classes), train, validation, test, 2)
 
 
