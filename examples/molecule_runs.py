@@ -10,11 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attn import KnownLabelsLoss, MolecularGraphNet
-from keras_attn.data import GraphBatch, moleculenet, pad_graphs
+from keras_attn.data import GraphBatch, pad_graphs
 from keras_attn.data.molecules import featurize, featurize_all, serving_inputs
 from keras_attn.data.splits import random_split, scaffold_split
 from keras_attn.serving import Client, Server, export
 
+BUCKETS = 3  # more would pad less, and compile longer
+EMA_MOMENTUM = 0.99  # of the weights, the averages of which are what is kept
 TREES = 300
 FINGERPRINT_BITS = 2048
 
@@ -36,10 +38,12 @@ def parse_arguments(description, name, epochs):
 
 
 class Data:
-    """A data set of MoleculeNet: SMILES, targets and graphs of equal length."""
+    """A data set of MoleculeNet: SMILES, targets and graphs of equal length.
 
-    def __init__(self, name, limit=None):
-        smiles, targets, self.tasks = moleculenet.load(name)
+    All batches have one of a few shapes, whichever part they are of.
+    """
+
+    def __init__(self, smiles, targets, tasks, limit=None):
         self.graphs, rows, errors = featurize_all(smiles, targets, on_error="skip")
         for row, reason in errors.items():
             print(f"Left out row {row}: {reason}")
@@ -49,6 +53,8 @@ class Data:
             rows = rows[chosen]
         self.smiles = [smiles[row] for row in rows]
         self.targets = targets[rows]
+        self.tasks = tasks
+        self.shapes = GraphBatch(self.graphs, len(rows), buckets=BUCKETS).shapes
 
     def split(self, kind, seed):
         """A split by scaffolds is that of MoleculeNet, whatever the seed."""
@@ -58,7 +64,7 @@ class Data:
 
     def batches(self, rows, batch_size, **options):
         chosen = [self.graphs[row] for row in rows]
-        return GraphBatch(chosen, batch_size, buckets=2, **options)
+        return GraphBatch(chosen, batch_size, buckets=self.shapes, **options)
 
 
 class BestEpoch(keras.callbacks.Callback):
@@ -92,6 +98,8 @@ def predict(model, batches):
 def train(data, split, task, score, loss, first_bias, arguments, seed, **options):
     """Trains a network, chosen by the validation part; returns it and its answers.
 
+    What is scored, and kept, are the moving averages of the weights.
+
     Args:
         first_bias: The constant answer that the network starts from, one a task.
         **options: `batch_size`, `learning_rate`, and arguments of the network.
@@ -106,7 +114,13 @@ def train(data, split, task, score, loss, first_bias, arguments, seed, **options
         rate / 10, steps - steps // 10, warmup_target=rate, warmup_steps=steps // 10
     )
     model.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=1e-4, global_clipnorm=1.0),
+        keras.optimizers.AdamW(
+            schedule,
+            weight_decay=1e-4,
+            global_clipnorm=1.0,
+            use_ema=True,
+            ema_momentum=EMA_MOMENTUM,
+        ),
         KnownLabelsLoss(loss),
         jit_compile=True,
     )
@@ -119,6 +133,7 @@ def train(data, split, task, score, loss, first_bias, arguments, seed, **options
         verbose=0,
         callbacks=[
             batches.epoch_callback(),
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
             BestEpoch(validation, data.targets[split.validation], score),
         ],
     )

@@ -18,6 +18,8 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
+from keras_attn.data import moleculenet
+
 # Ligands of the aryl hydrocarbon receptor, planar and aromatic, and one that is none.
 EFFECT = "NR-AhR"
 DRAWN = {
@@ -73,7 +75,7 @@ def run(data, kind, seed, arguments):
 
 def main():
     arguments = runs.parse_arguments(__doc__, "toxicity", epochs=25)
-    data = runs.Data("tox21", arguments.limit)
+    data = runs.Data(*moleculenet.load("tox21"), arguments.limit)
     figures, first = {}, None
     for kind in arguments.splits:
         for seed in range(arguments.seeds):

@@ -37,4 +37,4 @@ def test_the_page_on_attention_runs_from_top_to_bottom(folder):
 @pytest.mark.skipif(BACKEND == "torch", reason="its snippets compare with NumPy")
 def test_the_page_on_graphs_runs_from_top_to_bottom():
     pytest.importorskip("rdkit")
-    assert run("graphs.md") == 6
+    assert run("graphs.md") == 7

@@ -21,7 +21,7 @@ class PaddedPlan:
     ):
         self.batch_size = batch_size
         if isinstance(buckets, int):
-            self.shapes = _quantile_shapes(sizes, buckets)
+            self.shapes = _least_padded_shapes(sizes, buckets)
         else:
             self.shapes = _checked_shapes(buckets)
         homes = np.array([self._home(i, size) for i, size in enumerate(sizes)])
@@ -105,20 +105,37 @@ def _one_shape(largest: np.ndarray, buckets: int) -> list[Shape]:
     return [(nodes, edges)]
 
 
-def _quantile_shapes(sizes: np.ndarray, count: int) -> list[Shape]:
-    """Returns up to `count` shapes that hold about equally many graphs each."""
+def _least_padded_shapes(sizes: np.ndarray, count: int) -> list[Shape]:
+    """Returns up to `count` shapes, with as few slots for nodes in all as can be."""
     if count < 1:
         raise ValueError(f"`buckets` must be at least 1. Received: buckets={count}")
     shapes: list[Shape] = []
-    for part in np.linspace(0, 1, count + 1)[1:]:
-        nodes = np.quantile(sizes[:, 0], part, method="higher")
+    for nodes in _limits(np.maximum(sizes[:, 0], 1), count):
         edges = sizes[sizes[:, 0] <= nodes, 1].max()
-        shape = max(int(nodes), 1), max(int(edges), 1)
-        if not shapes or (shape[0] > shapes[-1][0] and shape[1] > shapes[-1][1]):
-            shapes.append(shape)
-        else:  # as many nodes, or no more edges: one bucket for both
-            shapes[-1] = max(shapes[-1][0], shape[0]), max(shapes[-1][1], shape[1])
+        shape = nodes, max(int(edges), 1)
+        if shapes and shape[1] <= shapes[-1][1]:  # no more edges: one bucket for both
+            shape = nodes, shapes.pop()[1]
+        shapes.append(shape)
     return shapes
+
+
+def _limits(nodes: np.ndarray, count: int) -> list[int]:
+    """Returns the most nodes of each bucket, chosen by dynamic programming."""
+    limits, counts = np.unique(nodes, return_counts=True)
+    through = np.cumsum(counts)
+    # Row i, column j: the slots of a bucket beyond limit i, up to and with limit j.
+    added = np.triu(limits * (through - through[:, None]))
+    added = np.where(np.tri(len(limits), k=-1, dtype=bool), np.inf, added)
+    least, befores = limits * through, []
+    for _ in range(count - 1):
+        totals = least[:, None] + added
+        befores.append(totals.argmin(axis=0))
+        least = totals.min(axis=0)
+    last, chosen = len(limits) - 1, [len(limits) - 1]
+    for before in reversed(befores):
+        last = before[last]
+        chosen.append(last)
+    return limits[np.unique(chosen)].tolist()
 
 
 def _checked_shapes(buckets: Sequence[Shape]) -> list[Shape]:

@@ -11,7 +11,7 @@ from keras_attn.data._graph_plans import DisjointPlan, PaddedPlan, Shape
 from keras_attn.data._graph_targets import check_targets, collate_targets
 from keras_attn.data.graph import Graph
 from keras_attn.data.graph_collation import (
-    check_alike,
+    alike,
     joined,
     merge_graphs,
     pad_graphs,
@@ -53,12 +53,13 @@ class GraphBatch(EpochOrder):
     once more, and the callback tells the data set which epoch begins.
 
     Args:
-        graphs: The graphs, with the same features throughout.
+        graphs: The graphs, with the same features throughout. Where only some have
+            weights of edges, those of the others are 1.
         batch_size: Integer, the most graphs of a batch.
         mode: String, `"padded"` or `"disjoint"`.
         buckets: The shapes, as pairs of nodes and edges: of a graph if padded, of a
-            whole batch if disjoint. Or an integer, how many to choose by the sizes
-            of the graphs; that of disjoint batches is 1.
+            whole batch if disjoint. Or an integer, how many to choose so that there is
+            the least padding; that of disjoint batches is 1.
         targets: String, what the targets of the graphs belong to: `"graph"`,
             `"node"` or `"edge"`. None leaves them out.
         layout_width: Integer, the neighbours in a row of the tables that
@@ -97,8 +98,7 @@ class GraphBatch(EpochOrder):
         **kwargs,
     ):
         super().__init__(shuffle, seed, **kwargs)
-        self.graphs = list(graphs)
-        check_alike(self.graphs)
+        self.graphs = alike(list(graphs))
         if batch_size < 1:
             raise ValueError(
                 f"`batch_size` must be at least 1. Received: batch_size={batch_size}"

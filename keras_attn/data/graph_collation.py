@@ -1,5 +1,6 @@
 """Several graphs as one set of arrays: padded rows, or a disjoint union."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,7 +34,7 @@ def pad_graphs(
     Raises:
         ValueError: If a graph is too large, or the graphs have different features.
     """
-    check_alike(graphs)
+    graphs = alike(graphs)
     num_nodes = _size("num_nodes", num_nodes, [g.num_nodes for g in graphs], max)
     num_edges = _size("num_edges", num_edges, [g.num_edges for g in graphs], max)
     num_graphs = _size("num_graphs", num_graphs, [len(graphs)], max)
@@ -74,7 +75,7 @@ def merge_graphs(
     Raises:
         ValueError: If the graphs are too large, or have different features.
     """
-    check_alike(graphs)
+    graphs = alike(graphs)
     sizes = [graph.num_nodes for graph in graphs]
     num_nodes = _size("num_nodes", num_nodes, sizes, sum)
     num_edges = _size("num_edges", num_edges, [g.num_edges for g in graphs], sum)
@@ -109,17 +110,38 @@ def joined(arrays: Sequence[np.ndarray], size: int, fill=0) -> np.ndarray:
     return batch
 
 
-def check_alike(graphs: Sequence[Graph]) -> None:
-    """Raises unless all graphs have the same features, of the same widths."""
+def alike(graphs: Sequence[Graph]) -> list[Graph]:
+    """Returns the graphs, all with the same features of the same widths.
+
+    If any has weights, one without gets the ones that it stands for; if any has
+    features of edges, so does one that has no edges.
+
+    Raises:
+        ValueError: If there are no graphs, or their features differ.
+    """
     if not graphs:
         raise ValueError("`graphs` must hold at least one graph. Received: none")
-    first = _widths(graphs[0])
-    for i, graph in enumerate(graphs):
+    weighted = any(graph.edge_weights is not None for graph in graphs)
+    features = (graph.edge_features for graph in graphs)
+    width = next((rows.shape[1] for rows in features if rows is not None), None)
+    filled = [_filled(graph, weighted, width) for graph in graphs]
+    first = _widths(filled[0])
+    for i, graph in enumerate(filled):
         if _widths(graph) != first:
             raise ValueError(
                 "`graphs` must all have the same features. "
-                f"Received: graph 0 is {graphs[0]}, graph {i} is {graph}"
+                f"Received: graph 0 is {graphs[0]}, graph {i} is {graphs[i]}"
             )
+    return filled
+
+
+def _filled(graph: Graph, weighted: bool, width: int | None) -> Graph:
+    missing = {}
+    if weighted and graph.edge_weights is None:
+        missing["edge_weights"] = np.ones(graph.num_edges, "float32")
+    if width is not None and graph.edge_features is None and not graph.num_edges:
+        missing["edge_features"] = np.zeros((0, width), "float32")
+    return dataclasses.replace(graph, **missing) if missing else graph
 
 
 def _widths(graph: Graph) -> dict[str, int]:

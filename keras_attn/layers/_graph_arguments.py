@@ -26,8 +26,28 @@ def read_edges(
     The others are those of `keras_attn.ops.graph.connect`.
 
     Raises:
-        ValueError: If they contradict each other, or an index lies outside of its
-            graph where its value is known.
+        ValueError: As `check_edges` does.
+    """
+    check_edges(
+        nodes, adjacency, edges, edge_weights, layout, nodes_mask, edge_features
+    )
+    return connect(
+        ops.shape(nodes)[:-1], adjacency, edges, edge_weights, layout, nodes_mask
+    )
+
+
+def check_edges(
+    nodes,
+    adjacency=None,
+    edges=None,
+    edge_weights=None,
+    layout=None,
+    nodes_mask=None,
+    edge_features=None,
+):
+    """Raises a ValueError if the arguments of `read_edges` contradict each other.
+
+    Or if an index lies outside of its graph where its value is known.
     """
     check_rank("nodes", nodes.shape, (2, 3), NODES_MEANING)
     shape = tuple(nodes.shape[:-1])
@@ -60,9 +80,6 @@ def read_edges(
             check_shape("edge_weights", edge_weights.shape, slots)
     if edge_features is not None:
         check_shape("edge_features", edge_features.shape, (*slots, None))
-    return connect(
-        ops.shape(nodes)[:-1], adjacency, edges, edge_weights, layout, nodes_mask
-    )
 
 
 def check_given(name, tensor, weights):

@@ -1,6 +1,7 @@
 import keras
 
 from keras_attn.layers._checks import check_width
+from keras_attn.layers._graph_layer import check_count
 from keras_attn.layers._graph_members import graph_members
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.ops.graph_pooling import pool_graphs, softmax_over_graphs
@@ -50,8 +51,7 @@ class AttentionPooling(ProjectingLayer):
 
     def __init__(self, units, use_bias=True, **kwargs):
         super().__init__(use_bias=use_bias, **kwargs)
-        if units < 1:
-            raise ValueError(f"`units` must be at least 1. Received: units={units}")
+        check_count("units", units)
         self.units = units
 
     def build(self, nodes_shape):

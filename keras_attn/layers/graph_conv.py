@@ -28,7 +28,8 @@ class GraphConv(GraphLayer):
     holds what a node receives, and `D` counts that in the symmetric normalisation as
     well. Edges that occur twice count twice. A node that receives nothing, without a
     loop, has a sum of zero and yields the bias; so does one whose weights add up to
-    less than zero.
+    less than zero. A NaN goes where its node sends to, and with an `adjacency` perhaps
+    to the whole graph, as 0 * NaN is NaN, but to no other graph.
 
     Args:
         units: Int, width of the output.

@@ -1,5 +1,6 @@
 import keras
 
+from keras_attn.layers._graph_layer import check_choice
 from keras_attn.layers._graph_members import graph_members
 from keras_attn.ops.graph_pooling import MODES, pool_graphs
 
@@ -39,8 +40,7 @@ class GraphPooling(keras.layers.Layer):
 
     def __init__(self, mode="sum", **kwargs):
         super().__init__(**kwargs)
-        if mode not in MODES:
-            raise ValueError(f"`mode` must be one of {MODES}. Received: mode={mode!r}")
+        check_choice("mode", mode, MODES)
         self.mode = mode
 
     def build(self, nodes_shape):

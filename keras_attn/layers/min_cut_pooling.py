@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._dense_graph import dense_graph
+from keras_attn.layers._checks import check_rank, check_width
+from keras_attn.layers._graph_arguments import read_edges
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.ops.graph_coarsening import (
     clustered,
@@ -32,7 +33,8 @@ class MinCutPooling(ProjectingLayer):
 
     Call arguments:
         nodes: Tensor `(batch, nodes, dim)`.
-        adjacency: Tensor `(batch, nodes, nodes)`, symmetric, without negative weights.
+        adjacency, edges, edge_weights, layout: See `GraphConv`, with a batch; of every
+            edge the one back, too, and no negative weight.
         nodes_mask: Optional bool tensor `(batch, nodes)`, `False` for padding.
         return_assignment: Bool. Also return `S`.
 
@@ -67,29 +69,46 @@ class MinCutPooling(ProjectingLayer):
         self.clusters = clusters
         self.loss_weight = loss_weight
 
-    def build(self, nodes_shape, adjacency_shape):
+    def build(self, nodes_shape):
         self._dim = nodes_shape[-1]
         self.assignment = self._dense("assignment", self.clusters, self.use_bias)
         self.assignment.build(nodes_shape)
 
-    def call(self, nodes, adjacency, nodes_mask=None, return_assignment=False):
-        nodes, adjacency, mask = dense_graph(nodes, adjacency, nodes_mask, self._dim)
+    def call(
+        self,
+        nodes,
+        adjacency=None,
+        edges=None,
+        edge_weights=None,
+        layout=None,
+        nodes_mask=None,
+        return_assignment=False,
+    ):
+        check_rank("nodes", nodes.shape, (3,), "(batch, nodes, dim)")
+        check_width("nodes", nodes.shape, self._dim)
+        connected = read_edges(
+            nodes, adjacency, edges, edge_weights, layout, nodes_mask
+        )
+        nodes = zero_masked(nodes, nodes_mask)
         scores = ops.cast(self.assignment(nodes), "float32")  # sums outgrow 16 bits
-        assignment = zero_masked(ops.softmax(scores, axis=-1), mask)
-        wide = ops.cast(adjacency, "float32")
-        self._add_losses(wide, assignment, mask)
-        outputs = clustered(ops.cast(nodes, "float32"), wide, assignment)
+        assignment = zero_masked(ops.softmax(scores, axis=-1), nodes_mask)
+        reached = connected.propagate(connected.lay_out(assignment))
+        between = ops.einsum("bnk,bnl->bkl", assignment, connected.restore(reached))
+        degrees = connected.restore(connected.degrees())
+        self._add_losses(assignment, between, degrees, nodes_mask)
+        outputs = clustered(ops.cast(nodes, "float32"), assignment, between)
         if return_assignment:
             outputs = (*outputs, assignment)
         return tuple(ops.cast(output, nodes.dtype) for output in outputs)
 
-    def _add_losses(self, adjacency, assignment, mask):
+    def _add_losses(self, assignment, between, degrees, mask):
         """The mean over the graphs that have nodes."""
         graphs = ops.cast(ops.shape(assignment)[0], "float32")
         if mask is not None:
             graphs = ops.sum(ops.cast(ops.any(mask, axis=-1), "float32"))
         weight = self.loss_weight / ops.maximum(graphs, 1.0)
-        self.add_loss(weight * ops.sum(minimum_cut_loss(adjacency, assignment)))
+        cut = minimum_cut_loss(assignment, between, degrees)
+        self.add_loss(weight * ops.sum(cut))
         self.add_loss(weight * ops.sum(orthogonality_loss(assignment)))
 
     def compute_mask(self, inputs, previous_mask):

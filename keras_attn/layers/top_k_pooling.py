@@ -1,8 +1,15 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._dense_graph import dense_graph
-from keras_attn.ops.graph_coarsening import best_nodes
+from keras_attn.layers._checks import check_rank, check_width
+from keras_attn.layers._graph_arguments import check_edges
+from keras_attn.ops.graph_coarsening import (
+    adjacency_at,
+    best_nodes,
+    edges_at,
+    nodes_at,
+)
+from keras_attn.ops.memory import zero_masked
 
 
 @keras.saving.register_keras_serializable("keras_attn")
@@ -23,12 +30,16 @@ class TopKPooling(keras.layers.Layer):
     Call arguments:
         nodes: Tensor `(batch, nodes, dim)`.
         adjacency: Tensor `(batch, nodes, nodes)`.
+        edges: In its place, int tensor `(batch, edges, 2)` of senders and receivers,
+            -1 for the receiver of padding.
         nodes_mask: Optional bool tensor `(batch, nodes)`, `False` for padding.
 
     Returns:
         Tuple of the nodes `(batch, kept, dim)`, the adjacency `(batch, kept, kept)` and
         the bool mask `(batch, kept)` of what is no padding; `kept` is `ratio` of
-        `nodes`, rounded up.
+        `nodes`, rounded up. With `edges` they come in place of the adjacency, as many
+        as before, so that their weights and features stay theirs: one that has lost a
+        node has become padding.
 
     Raises:
         ValueError: If an argument has the wrong rank, width, size or value.
@@ -36,6 +47,7 @@ class TopKPooling(keras.layers.Layer):
     Example:
         >>> pooling = keras_attn.TopKPooling(0.5)
         >>> nodes, adjacency, mask = pooling(nodes, adjacency, nodes_mask=mask)
+        >>> atoms, bonds, mask = pooling(atoms, edges=bonds, nodes_mask=mask)
 
     Reference:
         Gao & Ji, 2019, https://arxiv.org/abs/1905.05178.
@@ -57,7 +69,7 @@ class TopKPooling(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
 
-    def build(self, nodes_shape, adjacency_shape):
+    def build(self, nodes_shape):
         self._dim = nodes_shape[-1]
         self.kernel = self.add_weight(
             name="kernel",
@@ -67,13 +79,21 @@ class TopKPooling(keras.layers.Layer):
             constraint=self.kernel_constraint,
         )
 
-    def call(self, nodes, adjacency, nodes_mask=None):
-        nodes, adjacency, mask = dense_graph(nodes, adjacency, nodes_mask, self._dim)
+    def call(self, nodes, adjacency=None, edges=None, nodes_mask=None):
+        check_rank("nodes", nodes.shape, (3,), "(batch, nodes, dim)")
+        check_width("nodes", nodes.shape, self._dim)
+        check_edges(nodes, adjacency, edges, nodes_mask=nodes_mask)
+        nodes = zero_masked(nodes, nodes_mask)
         kernel = ops.cast(self.kernel, "float32")
         length = ops.sqrt(ops.maximum(ops.sum(ops.square(kernel)), 1e-12))
         scores = ops.matmul(ops.cast(nodes, "float32"), kernel / length)
         gated = nodes * ops.cast(ops.tanh(scores), nodes.dtype)
-        return best_nodes(gated, adjacency, scores[..., 0], mask, self.ratio)
+        ranked, kept = best_nodes(scores[..., 0], nodes_mask, self.ratio)
+        if edges is None:
+            rest = adjacency_at(ops.cast(adjacency, nodes.dtype), ranked, kept)
+        else:
+            rest = edges_at(edges, ranked, kept)
+        return nodes_at(gated, ranked, kept), rest, kept
 
     def compute_mask(self, inputs, previous_mask):
         return None  # the mask is an output

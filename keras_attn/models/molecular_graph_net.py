@@ -1,6 +1,7 @@
 import keras
 from keras import layers, ops
 
+from keras_attn.layers._graph_layer import check_choice, check_count
 from keras_attn.layers.attention_pooling import AttentionPooling
 from keras_attn.layers.edge_conv import EdgeConv
 from keras_attn.layers.graph_pooling import GraphPooling
@@ -34,7 +35,9 @@ class MolecularGraphNet(ConfiguredModel):
             defaults are those of `keras_attn.data.molecules`.
         units: Int, width of the layers.
         num_layers: Int, number of convolutions.
-        pooling: `"attention"`, `"sum"`, `"mean"` or `"max"`.
+        pooling: `"attention"`, `"sum"`, `"mean"` or `"max"`; or several of them, whose
+            rows are put side by side: of these the sum alone knows how many atoms
+            there are.
         dropout: Float in [0, 1), after each convolution and in the head.
         dtype: Dtype or dtype policy of all layers.
         **kwargs: Forwarded to `keras.Model` (`name`, `trainable`).
@@ -76,11 +79,12 @@ class MolecularGraphNet(ConfiguredModel):
         dtype=None,
         **kwargs,
     ):
-        _check_choice("task", task, TASKS)
-        _check_choice("pooling", pooling, POOLINGS)
-        for name, size in {"num_tasks": num_tasks, "num_layers": num_layers}.items():
-            if size < 1:
-                raise ValueError(f"`{name}` must be at least 1. Received: {size}")
+        check_choice("task", task, TASKS)
+        poolings = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+        for name in poolings or (None,):
+            check_choice("pooling", name, POOLINGS)
+        check_count("num_tasks", num_tasks)
+        check_count("num_layers", num_layers)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         inputs = {
             "nodes": keras.Input((None, node_features), name="nodes"),
@@ -88,14 +92,15 @@ class MolecularGraphNet(ConfiguredModel):
             "edge_features": keras.Input((None, edge_features), name="edge_features"),
             "nodes_mask": keras.Input((None,), dtype="bool", name="nodes_mask"),
         }
-        network = _Network(units, num_layers, num_tasks, pooling, dropout, policy)
+        network = _Network(units, num_layers, num_tasks, poolings, dropout, policy)
         outputs, _ = network(inputs)
         super().__init__(inputs, outputs, **kwargs)
         self.network = network
         self.num_tasks, self.task = num_tasks, task
         self.node_features, self.edge_features = node_features, edge_features
         self.units, self.num_layers = units, num_layers
-        self.pooling, self.dropout = pooling, dropout
+        self.pooling = pooling if isinstance(pooling, str) else list(poolings)
+        self.dropout = dropout
         self.policy = policy
 
     def explain(self, inputs):
@@ -106,7 +111,7 @@ class MolecularGraphNet(ConfiguredModel):
 
         Returns:
             Dict of `values`, or of `probabilities` for classification, float32
-            `(batch, num_tasks)`, and with `pooling="attention"` of the
+            `(batch, num_tasks)`, and with `"attention"` in `pooling` of the
             `attention_scores`, float32 `(batch, atoms)`, that sum to one.
         """
         outputs, scores = self.network(inputs, training=False)
@@ -139,7 +144,7 @@ class MolecularGraphNet(ConfiguredModel):
 class _Network:
     """The layers, called on symbolic inputs and on tensors alike."""
 
-    def __init__(self, units, num_layers, num_tasks, pooling, dropout, policy):
+    def __init__(self, units, num_layers, num_tasks, poolings, dropout, policy):
         def dense(name, size, activation=None):
             return layers.Dense(size, activation, dtype=policy, name=name)
 
@@ -156,11 +161,14 @@ class _Network:
             for i in range(num_layers)
         ]
         self.norm = layers.LayerNormalization(dtype=policy, name="norm")
-        self.attends = pooling == "attention"
-        if self.attends:
-            self.pooling = AttentionPooling(units, dtype=policy, name="pooling")
-        else:
-            self.pooling = GraphPooling(pooling, dtype=policy, name="pooling")
+        self.attention = None
+        if "attention" in poolings:
+            self.attention = AttentionPooling(units, dtype=policy, name="pooling")
+        self.poolings = [
+            GraphPooling(mode, dtype=policy, name=f"{mode}_pooling")
+            for mode in poolings
+            if mode != "attention"
+        ]
         self.hidden = dense("hidden", units, "relu")
         self.dropout = drop("hidden")
         self.outputs = dense("outputs", num_tasks)
@@ -174,16 +182,12 @@ class _Network:
             heard = convolution(norm(atoms), nodes_mask=mask, **bonds)
             atoms = atoms + dropout(heard, training=training)
         atoms = self.norm(atoms)
-        if self.attends:
-            pooled, scores = self.pooling(
+        pooled, scores = [pool(atoms, nodes_mask=mask) for pool in self.poolings], None
+        if self.attention is not None:
+            attended, scores = self.attention(
                 atoms, nodes_mask=mask, return_attention_scores=True
             )
-        else:
-            pooled, scores = self.pooling(atoms, nodes_mask=mask), None
+            pooled.append(attended)
+        pooled = ops.concatenate(pooled, axis=-1)
         hidden = self.dropout(self.hidden(pooled), training=training)
         return self.outputs(hidden), scores
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {choices}. Received: {value!r}")

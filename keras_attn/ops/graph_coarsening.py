@@ -1,6 +1,6 @@
-"""From a padded dense graph to a smaller one: the best nodes, or clusters of nodes.
+"""From a padded graph to a smaller one: the best nodes, or clusters of nodes.
 
-Shapes: nodes `(b, n, f)`, adjacency `(b, n, n)`, mask bool `(b, n)` or `None`.
+Shapes: nodes `(b, n, f)`, mask bool `(b, n)` or `None`.
 """
 
 import math
@@ -8,15 +8,8 @@ from fractions import Fraction
 
 from keras import ops
 
+from keras_attn.ops.graph.aggregation import inverse, positive_root
 from keras_attn.ops.memory import zero_masked
-
-
-def masked_adjacency(adjacency, mask):
-    """Zeros in the rows and columns of padding, whatever lay there."""
-    if mask is None:
-        return adjacency
-    both = ops.logical_and(mask[:, :, None], mask[:, None, :])
-    return ops.where(both, adjacency, 0.0)
 
 
 def share(ratio, count):
@@ -28,61 +21,88 @@ def share(ratio, count):
     return -(-count * exact.numerator // exact.denominator)
 
 
-def best_nodes(nodes, adjacency, scores, mask, ratio):
-    """The share of each graph's nodes that scores best, and the edges between them.
+def best_nodes(scores, mask, ratio):
+    """The share of each graph's nodes that scores best.
 
     Args:
-        nodes, adjacency, mask: As above, zeros in the padding.
         scores: Float32 tensor `(b, n)`.
+        mask: As above.
         ratio: Float in [0.001, 1]. `k` is this share of `n`, rounded up.
 
     Returns:
-        `(nodes, adjacency, mask)` of shapes `(b, k, f)`, `(b, k, k)` and `(b, k)`, the
-        nodes in falling order of their scores.
+        Int tensor `(b, n)`, the nodes in falling order of their scores, padding last,
+        and bool tensor `(b, k)`, which of the first `k` of them stay.
     """
-    batch, slots = ops.shape(nodes)[:2]
+    slots = ops.shape(scores)[1]
     if mask is None:
-        mask = ops.ones((batch, slots), "bool")
+        mask = ops.ones_like(scores, "bool")
     ranked = ops.argsort(ops.where(mask, -scores, 1e30), axis=-1)
-    places = ranked[:, : share(ratio, slots)]
     counts = share(ratio, ops.sum(ops.cast(mask, "int32"), axis=-1))
-    kept = ops.arange(ops.shape(places)[1], dtype="int32") < counts[:, None]
-    nodes = ops.take_along_axis(nodes, places[:, :, None], axis=1)
-    adjacency = ops.take_along_axis(adjacency, places[:, :, None], axis=1)
-    adjacency = ops.take_along_axis(adjacency, places[:, None, :], axis=2)
-    return zero_masked(nodes, kept), masked_adjacency(adjacency, kept), kept
+    kept = ops.arange(share(ratio, slots), dtype="int32") < counts[:, None]
+    return ranked, kept
 
 
-def clustered(nodes, adjacency, assignment):
+def nodes_at(nodes, ranked, kept):
+    """The nodes `(b, k, f)` that stay, zeros behind them."""
+    places = ranked[:, : ops.shape(kept)[1]]
+    return zero_masked(ops.take_along_axis(nodes, places[:, :, None], axis=1), kept)
+
+
+def adjacency_at(adjacency, ranked, kept):
+    """The adjacency `(b, k, k)` of the nodes that stay, zeros behind it."""
+    places = ranked[:, : ops.shape(kept)[1]]
+    rows = ops.take_along_axis(adjacency, places[:, :, None], axis=1)
+    both = ops.take_along_axis(rows, places[:, None, :], axis=2)
+    pairs = ops.logical_and(kept[:, :, None], kept[:, None, :])
+    return ops.where(pairs, both, 0.0)
+
+
+def edges_at(edges, ranked, kept):
+    """The edges `(b, e, 2)` in the numbers of the nodes that stay.
+
+    One that loses an end keeps its place in the list, and has the receiver -1.
+    """
+    numbers = ops.cast(ops.argsort(ranked, axis=-1), "int32")
+    counts = ops.sum(ops.cast(kept, "int32"), axis=-1, keepdims=True)
+    numbers = ops.where(numbers < counts, numbers, -1)
+    numbers = ops.pad(numbers, [(0, 0), (0, 1)], constant_values=-1)  # of no node
+    slots = ops.shape(ranked)[1]
+    edges = ops.cast(edges, "int32")
+    inside = ops.logical_and(edges >= 0, edges < slots)
+    flat = ops.reshape(ops.where(inside, edges, slots), (ops.shape(edges)[0], -1))
+    ends = ops.reshape(ops.take_along_axis(numbers, flat, axis=1), ops.shape(edges))
+    both = ops.all(ends >= 0, axis=-1, keepdims=True)
+    return ops.where(both, ends, ops.convert_to_tensor([0, -1], "int32"))
+
+
+def clustered(nodes, assignment, between):
     """Nodes and adjacency of clusters: `S^T X` and the normalised `S^T A S`.
 
     The diagonal, the edges inside a cluster, is taken out of `S^T A S`, which would
     otherwise outweigh the rest, and the degrees are divided out of both sides.
 
     Args:
-        nodes, adjacency: As above, zeros in the padding.
-        assignment: Tensor `(b, n, k)`, zeros in the padding.
+        nodes: As above, zeros in the padding.
+        assignment: Tensor `(b, n, k)`, `S`, zeros in the padding.
+        between: Tensor `(b, k, k)`, `S^T A S`.
 
     Returns:
         `(nodes, adjacency)` of shapes `(b, k, f)` and `(b, k, k)`.
     """
     pooled = ops.einsum("bnk,bnf->bkf", assignment, nodes)
-    between = _between(adjacency, assignment)
     between = between * (1.0 - ops.eye(assignment.shape[-1], dtype=between.dtype))
-    degrees = ops.sum(between, axis=-1)
-    scale = ops.where(degrees > 0, ops.rsqrt(ops.where(degrees > 0, degrees, 1.0)), 0.0)
+    scale = positive_root(inverse(ops.sum(between, axis=-1)))
     return pooled, scale[:, :, None] * between * scale[:, None, :]
 
 
-def minimum_cut_loss(adjacency, assignment):
+def minimum_cut_loss(assignment, between, degrees):
     """`-Tr(S^T A S) / Tr(S^T D S)` a graph, `(b,)`: -1 if no edge is cut, 0 if all are.
 
-    A graph without edges has nothing to cut, and 0.
+    A graph without edges has nothing to cut, and 0. `degrees` are those of `A`.
     """
-    inside = ops.trace(_between(adjacency, assignment), axis1=-2, axis2=-1)
-    degrees = ops.sum(adjacency, axis=-1)
+    inside = ops.trace(between, axis1=-2, axis2=-1)
     ends = ops.einsum("bn,bnk->b", degrees, ops.square(assignment))
-    return -ops.where(ends > 0, inside / ops.where(ends > 0, ends, 1.0), 0.0)
+    return -inside * inverse(ends)
 
 
 def orthogonality_loss(assignment):
@@ -98,13 +118,6 @@ def orthogonality_loss(assignment):
     return ops.where(norm > 0, _norm(unit - identity), 0.0)
 
 
-def _between(adjacency, assignment):
-    """`S^T A S`, `(b, k, k)`."""
-    reached = ops.matmul(adjacency, assignment)
-    return ops.einsum("bnk,bnl->bkl", assignment, reached)
-
-
 def _norm(matrices):
     """Frobenius norm, with a gradient of zero at zero."""
-    squares = ops.sum(ops.square(matrices), axis=(-2, -1))
-    return ops.where(squares > 0, ops.sqrt(ops.where(squares > 0, squares, 1.0)), 0.0)
+    return positive_root(ops.sum(ops.square(matrices), axis=(-2, -1)))

@@ -17,6 +17,8 @@ from keras_attn import (
     GraphPooling,
     LearnedPositions,
     MessagePassing,
+    MinCutPooling,
+    MolecularGraphNet,
     MultiHeadAttention,
     MultiHeadSelfAttention,
     RelativePositionBias,
@@ -24,6 +26,7 @@ from keras_attn import (
     Seq2Seq,
     SinusoidalPositions,
     SpectralConv,
+    TopKPooling,
     TransformerBlock,
     TransformerDecoderBlock,
 )
@@ -38,6 +41,7 @@ class Case(NamedTuple):
         `mask` where there is one input only, save for `nodes`.
     flags: Boolean arguments that add outputs; the last one adds attention weights,
         of which the last are those of the last masked input.
+    is_model: Whether it is a model, of a dict of its inputs.
     vocabularies: For a model of token ids, how many there are, by input.
     indices: Shape without the batch of each input of indices, by its name, and how
         many things there are to point to.
@@ -47,6 +51,7 @@ class Case(NamedTuple):
     inputs: dict[str, tuple[int, ...]]
     masks: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    is_model: bool = False
     vocabularies: dict[str, int] | None = None
     indices: dict[str, tuple[tuple[int, ...], int]] = {}  # noqa: RUF012
 
@@ -130,6 +135,7 @@ def translator(context, cell):
             9, 8, units=4, embedding_dim=3, context=context, cell=cell, **kwargs
         ),
         {"source": (5,), "target": (4,)},
+        is_model=True,
         vocabularies={"source": 9, "target": 8},
     )
 
@@ -229,6 +235,24 @@ CASES = {
     "GraphPooling-mean": pooling(GraphPooling, "mean"),
     "GraphPooling-max": pooling(GraphPooling, "max"),
     "AttentionPooling": pooling(AttentionPooling, 5, flags=(SCORES,)),
+    "TopKPooling": graph(TopKPooling, 0.6, form="adjacency"),
+    "MinCutPooling": graph(MinCutPooling, 3, form="adjacency"),
+    "MolecularGraphNet": Case(
+        lambda **kwargs: MolecularGraphNet(
+            2,
+            node_features=STEPS[1],
+            edge_features=2,
+            units=4,
+            num_layers=1,
+            pooling=("attention", "sum"),
+            dropout=0.0,
+            **kwargs,
+        ),
+        {"nodes": STEPS, "edge_features": (6, 2)},
+        ("nodes",),
+        is_model=True,
+        indices={"edges": ((6, 2), STEPS[0])},
+    ),
     "Seq2Seq-attention": translator("attention", "gru"),
     "Seq2Seq-repeated_state": translator("repeated_state", "lstm"),
     "Seq2Seq-last_state": translator("last_state", "gru"),

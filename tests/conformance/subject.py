@@ -15,14 +15,14 @@ class Subject:
 
     def __init__(self, case, rng):
         self.case = case
-        self.is_model = case.vocabularies is not None
+        self.is_model = case.is_model
         self.inputs, self.masks = {}, {}
         self.indices = {
             name: rng.integers(0, count, (BATCH, *shape)).astype("int32")
             for name, (shape, count) in case.indices.items()
         }
         for name, shape in case.inputs.items():
-            if self.is_model:
+            if case.vocabularies is not None:
                 kept = np.arange(shape[0]) < np.array([[shape[0]], [2], [1]])
                 ids = rng.integers(1, case.vocabularies[name], (BATCH, *shape))
                 self.inputs[name] = np.where(kept, ids, 0).astype("int32")
@@ -53,7 +53,10 @@ class Subject:
         layer.build(**{name: shapes[name] for name in asked if name in shapes})
 
     def model(self, **kwargs):
-        """A functional model around the layer; its masks are inputs of their own."""
+        """A functional model around the layer; its masks are inputs of their own.
+
+        Several outputs become one, side by side.
+        """
         layer = self.make(**kwargs)
         if self.is_model:
             return layer
@@ -61,7 +64,12 @@ class Subject:
             name: keras.Input(value.shape[1:], dtype=value.dtype.name, name=name)
             for name, value in self.arguments.items()
         }
-        return keras.Model(inputs, layer(**inputs))
+        outputs = keras.tree.flatten(layer(**inputs))
+        if len(outputs) == 1:
+            return keras.Model(inputs, outputs[0])
+        flat = keras.layers.Flatten(dtype="float32")
+        outputs = [flat(ops.cast(output, "float32")) for output in outputs]
+        return keras.Model(inputs, ops.concatenate(outputs, axis=-1))
 
     @property
     def arguments(self):

@@ -159,7 +159,7 @@ def test_mixed_precision(subject, policy):
     flags = dict.fromkeys(subject.case.flags, True)
     answer = keras.tree.flatten(subject.call(layer, **flags))
     dtype = keras.dtype_policies.get(policy).compute_dtype
-    assert {ops.dtype(tensor) for tensor in answer} == {dtype}
+    assert {ops.dtype(tensor) for tensor in answer} - {"bool"} == {dtype}
     assert {weight.dtype for weight in layer.trainable_weights} <= {"float32"}
     full = subject.make()
     full.set_weights(layer.get_weights())
@@ -228,6 +228,8 @@ def test_a_mask_makes_a_difference(masked):
 
 
 def test_what_is_given_stays_as_it_is(masked):
+    if masked.is_model:
+        pytest.skip("its masks are inputs of their own")
     layer = masked.make()
     tensors = {n: ops.convert_to_tensor(x) for n, x in masked.arguments.items()}
     for name in masked.case.masks:
@@ -251,9 +253,12 @@ def test_a_saved_model_answers_alike(subject, tmp_path):
     model = subject.model()
     expected = ops.convert_to_numpy(model(subject.arguments))
     signatures = None
-    if subject.is_model:  # the forward pass is not among a translator's own signatures
-        specs = {n: tf.TensorSpec((None, None), tf.int32, n) for n in subject.inputs}
-        signatures = {"serving_default": (lambda x: {"logits": model(x)}, specs)}
+    if subject.is_model:  # the forward pass is not among its own signatures
+        specs = {
+            name: tf.TensorSpec((None, None, *value.shape[2:]), value.dtype, name)
+            for name, value in subject.arguments.items()
+        }
+        signatures = {"serving_default": (lambda x: {"outputs": model(x)}, specs)}
     path = export(model, tmp_path / "subject", signatures, allowed_batch_sizes=[1])
     loaded = tf.saved_model.load(str(path))
     function = loaded.signatures["serving_default"]

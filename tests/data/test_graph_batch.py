@@ -2,7 +2,7 @@
 
 import pickle
 from collections import Counter
-from itertools import chain
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
@@ -110,6 +110,24 @@ def test_there_are_as_many_shapes_as_asked_for():
             max(g.num_edges for g in batches.graphs),
         )
     ]
+
+
+@pytest.mark.parametrize("buckets", [1, 2, 3, 4, 20])
+def test_no_other_shapes_have_less_padding(buckets, rng):
+    nodes = rng.geometric(0.15, 40)
+    graphs = [Graph(np.ones((count, 1)), np.zeros((count, 2), int)) for count in nodes]
+    sizes = np.unique(nodes)
+
+    def slots(limits):
+        return sum(min(limit for limit in limits if limit >= n) for n in nodes)
+
+    least = min(
+        slots((*chosen, sizes[-1]))
+        for chosen in combinations(sizes[:-1], min(buckets, len(sizes)) - 1)
+    )
+    shapes = GraphBatch(graphs, 8, buckets=buckets).shapes
+    assert len(shapes) == min(buckets, len(sizes))
+    assert slots([limit for limit, _ in shapes]) == least
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 17, 23, 97])

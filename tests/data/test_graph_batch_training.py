@@ -41,6 +41,8 @@ def make_model(batches, level="graph"):
     )
     if level == "node":
         return keras.Model(inputs, keras.layers.Dense(1)(nodes))
+    if level == "edge":
+        return keras.Model(inputs, keras.layers.Dense(1)(inputs["edge_features"]))
     if "graph_ids" in inputs:
         members = {"graph_ids": inputs["graph_ids"], "num_graphs": BATCH_SIZE}
     pooled = GraphPooling("mean")(nodes, **members)
@@ -83,7 +85,7 @@ def reference(graph, bias, kernel, dense_kernel, dense_bias):
     return pooled @ dense_kernel + dense_bias
 
 
-@pytest.mark.parametrize("level", ["graph", "node"])
+@pytest.mark.parametrize("level", ["graph", "node", "edge"])
 @pytest.mark.parametrize("form", [{"buckets": 1}, {"mode": "disjoint"}])
 def test_weighted_metrics_are_those_of_all_that_counts(form, level):
     graphs = random_graphs(29, level)
@@ -97,10 +99,18 @@ def test_weighted_metrics_are_those_of_all_that_counts(form, level):
     np.testing.assert_allclose(metrics["mse"], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["padded", "disjoint tables"])
-def test_trains_with_workers_and_several_steps_a_call(form):
-    batches = make(FORMS[form], workers=2)
-    model = make_model(batches)
+@pytest.mark.parametrize(
+    ("form", "level"),
+    [
+        ("padded", "graph"),
+        ("padded tables", "node"),
+        ("disjoint", "edge"),
+        ("disjoint tables", "graph"),
+    ],
+)
+def test_trains_with_workers_and_several_steps_a_call(form, level):
+    batches = make(FORMS[form], level, workers=2)
+    model = make_model(batches, level)
     model.compile(
         keras.optimizers.Adam(0.3),
         keras.losses.MeanSquaredError(reduction="mean_with_sample_weight"),
@@ -109,7 +119,7 @@ def test_trains_with_workers_and_several_steps_a_call(form):
     )
     history = model.fit(
         batches,
-        epochs=10,
+        epochs=15,
         shuffle=False,
         callbacks=[batches.epoch_callback()],
         verbose=0,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_attn.data import Graph, merge_graphs, pad_graphs
+from keras_attn.data import Graph, GraphBatch, merge_graphs, pad_graphs
 
 from .random_graphs import random_graphs
 
@@ -97,10 +97,26 @@ def test_refuses_more_graphs_than_rows():
         Graph(np.ones((2, 4)), [[0, 1]], [[1.0]]),
         Graph(np.ones((2, 3)), [[0, 1]], [[1.0, 2.0]]),
         Graph(np.ones((2, 3)), [[0, 1]]),
-        Graph(np.ones((2, 3)), [[0, 1]], [[1.0]], [1.0]),
     ],
 )
 def test_refuses_graphs_with_different_features(collate, other):
     graph = Graph(np.ones((2, 3)), [[0, 1]], [[1.0]])
     with pytest.raises(ValueError, match=r"same features.*graph 1 is Graph"):
         collate([graph, other])
+
+
+def test_a_graph_without_weights_among_others_has_ones():
+    """As sources give none where all are 1; and one without edges has no features."""
+    graphs = [
+        Graph(np.ones((2, 1)), [[0, 1]], [[7.0]]),
+        Graph(np.ones((2, 1)), [[1, 0]], [[8.0]], [0.5]),
+        Graph(np.ones((1, 1)), []),
+    ]
+    padded = pad_graphs(graphs)
+    np.testing.assert_array_equal(padded["edge_weights"], [[1.0], [0.5], [0.0]])
+    np.testing.assert_array_equal(padded["edge_features"], [[[7.0]], [[8.0]], [[0.0]]])
+    merged = merge_graphs(graphs)
+    np.testing.assert_array_equal(merged["edge_weights"], [1.0, 0.5])
+    for batch in GraphBatch(graphs, 1):  # also where a batch has none that has any
+        assert set(batch[0]) == set(padded)
+    assert "edge_weights" not in pad_graphs(graphs[::2])

@@ -17,6 +17,22 @@ class PaddedGraphs:
         adjacency = np.where(both & ~np.eye(SLOTS, dtype=bool), weights, 0.0)
         self.adjacency = (adjacency + adjacency.swapaxes(1, 2)).astype("float32")
 
+    def edge_lists(self):
+        """The adjacency as edges and their weights, NaN where there is none.
+
+        Among the padding is an edge to a masked node.
+        """
+        most = (self.adjacency != 0).sum(axis=(1, 2)).max() + 3
+        edges = np.zeros((len(SIZES), most, 2), "int32")
+        edges[..., 1] = -1
+        weights = np.full((len(SIZES), most), np.nan, "float32")
+        for row, matrix in enumerate(self.adjacency):
+            receivers, senders = np.nonzero(matrix)
+            edges[row, : len(senders)] = np.stack([senders, receivers], axis=1)
+            weights[row, : len(senders)] = matrix[receivers, senders]
+        edges[1, -1] = [0, SIZES[1]]
+        return edges, weights
+
     def side_by_side(self):
         """Nodes and ids in a random order, two padding nodes of NaN among them."""
         ids = np.broadcast_to(np.arange(len(SIZES))[:, None], self.mask.shape)

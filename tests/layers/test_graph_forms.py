@@ -36,14 +36,16 @@ def test_all_forms_answer_alike_compiled_or_not(subject, mode):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients_are_alike_and_finite(subject, form):
-    """Those of all weights; in a batch beside padding full of NaN."""
+    """Of weights, nodes and edges; in a batch beside padding full of NaN."""
     layer, sample, given = subject
-    if not layer.trainable_variables:
-        pytest.skip("it has no weights")
+    wanted = {"nodes", "edge_features", "edge_weights"} & set(given(sample, "edges"))
 
     def slopes(form):
         arguments = given(sample, form)
-        names = sorted({"nodes", "edge_features"} & set(arguments))
+        if "adjacency" in arguments and "edge_weights" in wanted:
+            names = sorted(wanted - {"edge_weights"} | {"adjacency"})
+        else:
+            names = sorted(wanted)
         rest = {
             name: keras.tree.map_structure(ops.convert_to_tensor, value)
             for name, value in arguments.items()
@@ -60,12 +62,89 @@ def test_gradients_are_alike_and_finite(subject, form):
         _, found = in_mode(run, QUICKEST)(*tensors)
         found = [ops.convert_to_numpy(slope) for slope in found]
         assert all(np.isfinite(slope).all() for slope in found)
-        (nodes,) = (
-            slope for name, slope in zip(names, found, strict=False) if name == "nodes"
-        )
-        return [first(form, nodes), *found[len(names) :]]
+        of_inputs = dict(zip(names, found, strict=False))
+        nodes = first(form, of_inputs.pop("nodes"))
+        of_edges = [in_list_order(sample, form, of_inputs[name]) for name in of_inputs]
+        # "adjacency" and "edge_weights" come at opposite ends of the alphabet.
+        of_edges.sort(key=np.ndim)
+        return [nodes, *of_edges, *found[len(names) :]]
 
     assert_same(slopes(form), slopes("edges"))
+
+
+def in_list_order(sample, form, slope):
+    """The gradient of what the edges carry, an edge a row."""
+    if form.startswith("batched_"):
+        slope = slope[0]
+    if form.endswith("adjacency"):
+        return slope[sample.edges[:, 1], sample.edges[:, 0]]
+    return slope[: len(sample.edges)]
+
+
+@pytest.mark.parametrize("mode", MODES[1:][-1:])
+@pytest.mark.parametrize("form", [form for form in FORMS if "adjacency" not in form])
+def test_an_edge_that_leaves_its_graph_is_none(subject, form, mode):
+    """In a compiled function, in which XLA would move it to another node."""
+    layer, sample, given = subject
+    expected = ops.convert_to_numpy(layer(**given(sample, "edges")))
+    arguments = given(sample, form)
+    batched = form.startswith("batched_")
+    if "layout" in arguments:
+        arguments["layout"] = {
+            name: np.stack([with_wild_rows(name, row) for row in table])
+            if batched
+            else with_wild_rows(name, table)
+            for name, table in arguments["layout"].items()
+        }
+    else:
+        count = arguments["nodes"].shape[-2]
+        wild = [[count, 0], [0, count], [-1, 2], [2, -5], [700, 1], [1, 10**9]]
+        for name, more in {
+            "edges": np.int32(wild),
+            "edge_weights": np.full(6, np.inf, "float32"),
+            "edge_features": np.full((6, 2), np.nan, "float32"),
+        }.items():
+            if name in arguments:
+                more = np.stack([more, more]) if batched else more
+                arguments[name] = np.concatenate([arguments[name], more], int(batched))
+    found = compiled_call(layer, arguments, mode)()
+    assert_same(first(form, found), expected)
+
+
+def with_wild_rows(name, table):
+    """The last two rows, which are empty, of no sender and of no receiver."""
+    table = table.copy()
+    if table.ndim == 1:
+        assert (table[-2:] == -1).all()
+        table[-2:] = [0, 10**9]
+    else:
+        table[-2:] = [[700, -4], [0, 1]]
+    return table
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nan_reaches_what_its_node_reaches_and_no_other_graph(subject, mode):
+    """With an adjacency it may reach the whole graph, as 0 * NaN is NaN."""
+    layer, sample, given = subject
+    pairs = sample._replace(
+        edges=np.array([[0, 1], [2, 3], [4, 5]], "int32"),
+        edge_weights=sample.edge_weights[:3],
+        edge_features=sample.edge_features[:3],
+    )
+    for form in ("edges", "layout", "batched_edges", "batched_adjacency"):
+        arguments = given(pairs, form)
+        expected = ops.convert_to_numpy(layer(**arguments))
+        batched = form.startswith("batched_")
+        arguments["nodes"] = arguments["nodes"].copy()
+        arguments["nodes"][(0, 0) if batched else 0] = np.nan
+        found = ops.convert_to_numpy(compiled_call(layer, arguments, mode)())
+        if batched:
+            assert_same(found[1], expected[1])
+        found, expected = first(form, found), first(form, expected)
+        # TensorFlow fuses product, bias and relu to one that makes zero of NaN.
+        assert np.isnan(found[1]).all() or mode == "graph"
+        if "adjacency" not in form:
+            assert_same(found[2:], expected[2:])
 
 
 def test_renaming_the_nodes_renames_the_outputs(subject, rng):

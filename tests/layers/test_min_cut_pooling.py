@@ -4,10 +4,11 @@ import pytest
 from keras import ops
 
 from keras_attn import MinCutPooling
+from keras_attn.data import neighbor_layout
 from tests.comparison import assert_same, to_numpy
-from tests.gradients import BACKEND, gradients, in_mode, weighted_sum
+from tests.gradients import BACKEND, gradients, in_mode, weighted_sum, with_gradients
 from tests.gradients import MODES as RUNS
-from tests.layers.padded_graphs import SIZES, WIDTH, PaddedGraphs
+from tests.layers.padded_graphs import SIZES, SLOTS, WIDTH, PaddedGraphs
 
 CLUSTERS = 3
 
@@ -19,7 +20,7 @@ def graphs(rng):
 
 def make(**options):
     layer = MinCutPooling(CLUSTERS, **options)
-    layer.build((None, None, WIDTH), (None, None, None))
+    layer.build((None, None, WIDTH))
     rng = np.random.default_rng(1)
     for weight in layer.weights:
         weight.assign(rng.normal(size=weight.shape))
@@ -74,6 +75,34 @@ def test_matches_numpy_whatever_the_padding_holds(graphs, mode):
         np.testing.assert_array_equal(clusters[~graphs.mask], 0.0)
         expected = [0.5 * np.mean([row[k] for row in rows]) for k in (3, 4)]
         np.testing.assert_allclose(losses, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", RUNS[-1:])
+def test_edges_and_tables_answer_as_the_adjacency_does(graphs, mode):
+    """In outputs, losses and the gradients of both."""
+    layer = make()
+    nodes, adjacency = graphs.filled(np.nan)
+    edges, weights = graphs.edge_lists()
+    layout = stacked_layout(np.where(np.isnan(weights)[..., None], -1, edges))
+
+    def answers(**given):
+        given = keras.tree.map_structure(ops.convert_to_tensor, given)
+
+        def loss(nodes):
+            outputs = layer(nodes, nodes_mask=graphs.mask, **given)
+            return weighted_sum([*outputs, *layer.losses])
+
+        run = in_mode(with_gradients(loss, layer.trainable_variables), mode)
+        return run(ops.convert_to_tensor(nodes))
+
+    expected = answers(adjacency=adjacency)
+    assert_same(answers(edges=edges, edge_weights=weights), expected)
+    assert_same(answers(layout=layout, edge_weights=weights), expected)
+
+
+def stacked_layout(edges):
+    tables = [neighbor_layout(row, SLOTS, 2, 12, 12) for row in edges]
+    return {name: np.stack([table[name] for table in tables]) for name in tables[0]}
 
 
 def test_gradients_of_outputs_and_losses_do_not_see_the_padding(graphs):

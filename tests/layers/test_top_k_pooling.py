@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import TopKPooling
+from keras_attn import GraphConv, TopKPooling
 from keras_attn.ops.graph_coarsening import share
 from tests.comparison import assert_same, to_numpy
 from tests.gradients import MODES as RUNS
@@ -18,7 +18,7 @@ def graphs(rng):
 @pytest.fixture
 def layer():
     made = TopKPooling(0.4)
-    made.build((None, None, WIDTH), (None, None, None))
+    made.build((None, None, WIDTH))
     made.kernel.assign(np.random.default_rng(1).normal(size=(WIDTH, 1)))
     return made
 
@@ -51,6 +51,38 @@ def test_matches_numpy_whatever_the_padding_holds(graphs, layer, mode):
         for column, value in enumerate(found):
             expected = np.stack([row[column] for row in rows])
             assert_same(value, expected.astype(to_numpy(value)[0].dtype))
+
+
+@pytest.mark.parametrize("mode", RUNS)
+def test_edges_stay_where_they_are_and_say_what_the_adjacency_says(graphs, layer, mode):
+    edges, weights = graphs.edge_lists()
+    mask = ops.convert_to_tensor(graphs.mask)
+    nodes, _ = map(ops.convert_to_tensor, graphs.filled(np.nan))
+    run = in_mode(lambda x, e: layer(x, edges=e, nodes_mask=mask), mode)
+    if mode != "eager":  # where no check sees them
+        edges[0, -2:] = [[SLOTS, 0], [0, 10**9]]
+    pooled, pairs, kept = run(nodes, ops.convert_to_tensor(edges))
+    expected = layer(nodes, graphs.adjacency, nodes_mask=mask)
+    assert_same([pooled, kept], [expected[0], expected[2]])
+    assert ops.dtype(pairs) == "int32"
+    found = np.zeros(expected[1].shape, "float32")
+    for row, (pairs_of_row, of_row) in enumerate(zip(pairs, weights, strict=True)):
+        senders, receivers = to_numpy(pairs_of_row)[0].T
+        there = receivers != -1
+        found[row, receivers[there], senders[there]] = of_row[there]
+    assert_same(found, expected[1])
+
+
+def test_a_convolution_goes_on_with_the_edges_that_stay(graphs, layer):
+    """And with their weights, which need no new order."""
+    edges, weights = graphs.edge_lists()
+    nodes, _ = graphs.filled(0.0)
+    convolution = GraphConv(3)
+    pooled, adjacency, kept = layer(nodes, graphs.adjacency, nodes_mask=graphs.mask)
+    expected = convolution(pooled, adjacency=adjacency, nodes_mask=kept)
+    pooled, pairs, kept = layer(nodes, edges=edges, nodes_mask=graphs.mask)
+    found = convolution(pooled, edges=pairs, edge_weights=weights, nodes_mask=kept)
+    assert_same(found, expected)
 
 
 def test_the_direction_learns_and_padding_does_not(graphs, layer):
@@ -111,8 +143,14 @@ def test_refuses_what_contradicts_itself(graphs, layer):
             TopKPooling(ratio)
     with pytest.raises(ValueError, match=r"`adjacency` must have shape \(4, 5, 5\)"):
         layer(graphs.nodes, graphs.adjacency[:, :4])
-    with pytest.raises(ValueError, match=r"`adjacency` must have shape \(batch"):
+    with pytest.raises(ValueError, match=r"`adjacency` must have shape"):
         layer(graphs.nodes, graphs.adjacency[0])
+    edges, _ = graphs.edge_lists()
+    with pytest.raises(ValueError, match="Exactly one"):
+        layer(graphs.nodes, graphs.adjacency, edges)
+    edges[2, 0] = [SLOTS, 0]
+    with pytest.raises(ValueError, match=r"nodes 0 to 4, .* Received: the edge"):
+        layer(graphs.nodes, edges=edges)
     with pytest.raises(ValueError, match="`nodes` must have width 4"):
         layer(graphs.nodes[..., :3], graphs.adjacency)
     with pytest.raises(ValueError, match="`nodes_mask` must have shape"):

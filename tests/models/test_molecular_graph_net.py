@@ -71,18 +71,19 @@ def reference(model, graph):
         atoms = atoms + dense(f"conv_{i}/narrow", hidden)
     atoms = norm("norm", atoms)
     scores = None
-    if model.pooling == "attention":
+    poolings = [model.pooling] if isinstance(model.pooling, str) else model.pooling
+    pooled = [getattr(atoms, mode)(axis=0) for mode in poolings if mode != "attention"]
+    if "attention" in poolings:
         scores = dense("pooling/score", np.tanh(dense("pooling/hidden", atoms)))[:, 0]
         scores = np.exp(scores) / np.exp(scores).sum()
-        pooled = scores @ atoms
-    else:
-        pooled = getattr(atoms, model.pooling)(axis=0)
+        pooled.append(scores @ atoms)
+    pooled = np.concatenate(pooled)
     return dense("outputs", np.maximum(dense("hidden", pooled), 0)), scores
 
 
 @pytest.mark.parametrize(
     ("pooling", "mode"),
-    [(pooling, MODES[0]) for pooling in ("sum", "mean", "max")]
+    [(pooling, MODES[0]) for pooling in ("sum", "mean", "max", ("attention", "sum"))]
     + [("attention", mode) for mode in MODES],
 )
 def test_matches_numpy(graphs, inputs, pooling, mode):
@@ -150,7 +151,8 @@ def test_the_order_of_atoms_and_bonds_does_not_matter(rng):
 
 
 def test_a_keras_file_and_a_config_hold_it(inputs, tmp_path):
-    options = {"task": "classification", "pooling": "mean", "dropout": 0.25}
+    pooling = ["mean", "attention"]
+    options = {"task": "classification", "pooling": pooling, "dropout": 0.25}
     model = make(**options, name="toxicity")
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -200,8 +202,10 @@ def test_sixteen_bits(inputs):
     [
         ({"task": "ranking"}, "`task` must be one of"),
         ({"pooling": "median"}, "`pooling` must be one of"),
-        ({"num_layers": 0}, "`num_layers` must be at least 1"),
-        ({"num_tasks": 0}, "`num_tasks` must be at least 1"),
+        ({"pooling": ("sum", "median")}, "`pooling` must be one of .*'median'"),
+        ({"pooling": ()}, "`pooling` must be one of .*None"),
+        ({"num_layers": 0}, "`num_layers` must be an int of at least 1"),
+        ({"num_tasks": 0}, "`num_tasks` must be an int of at least 1"),
     ],
 )
 def test_refuses_arguments_that_mean_nothing(options, message):

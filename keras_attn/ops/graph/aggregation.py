@@ -21,7 +21,8 @@ def aggregate(edges, messages, aggregation="sum"):
     messages = edges.weighted(messages)
     if aggregation == "max":
         largest = edges.from_receivers(edges.largest(messages))
-        is_largest = edges.kept(messages == largest, False)
+        # Not `==`, for which a NaN would be no message at all.
+        is_largest = edges.kept(ops.logical_not(messages < largest), False)
         ties = edges.sum(ops.cast(is_largest, messages.dtype))
         messages = ops.where(is_largest, messages, 0.0)
         return edges.sum(messages * edges.from_receivers(inverse(ties)))
@@ -35,6 +36,12 @@ def inverse(values):
     """`1 / values` where they are positive, else zeros, in the gradient too."""
     positive = values > 0
     return ops.where(positive, 1.0 / ops.where(positive, values, 1.0), 0.0)
+
+
+def positive_root(values):
+    """The square root where values are positive, else zeros, in the gradient too."""
+    positive = values > 0
+    return ops.where(positive, ops.sqrt(ops.where(positive, values, 1.0)), 0.0)
 
 
 def lowest(values):

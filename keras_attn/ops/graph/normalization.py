@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_attn.ops.graph.aggregation import inverse
+from keras_attn.ops.graph.aggregation import inverse, positive_root
 
 NORMALIZATIONS = ("symmetric", "random_walk", None)
 
@@ -29,15 +29,9 @@ def propagate(edges, nodes, normalization=None, self_loops=False):
         return sums + nodes if self_loops else sums
     shares = inverse(edges.degrees() + float(self_loops))
     if normalization == "symmetric":
-        shares = ops.cast(_root(shares), nodes.dtype)[..., None]
+        shares = ops.cast(positive_root(shares), nodes.dtype)[..., None]
         nodes = nodes * shares
     else:
         shares = ops.cast(shares, nodes.dtype)[..., None]
     sums = edges.propagate(nodes)
     return (sums + nodes if self_loops else sums) * shares
-
-
-def _root(values):
-    """The square root, with a gradient of zero at zero."""
-    positive = values > 0
-    return ops.where(positive, ops.sqrt(ops.where(positive, values, 1.0)), 0.0)
