@@ -3,6 +3,8 @@ from keras import ops
 
 from keras_attn.layers._checks import check_counts, check_rank
 from keras_attn.layers._projecting import ProjectingLayer
+from keras_attn.layers.glimpse_network import GlimpseNetwork
+from keras_attn.layers.location_policy import LocationPolicy
 from keras_attn.ops.gaussian_policy import gaussian_log_prob, gaussian_sample
 
 
@@ -92,6 +94,16 @@ class RecurrentAttention(ProjectingLayer):
             autocast=False,  # the sensor casts what it cuts out
             **kwargs,
         )
+        if not isinstance(glimpse_network, GlimpseNetwork):
+            raise ValueError(
+                "`glimpse_network` must be a GlimpseNetwork. "
+                f"Received: glimpse_network={glimpse_network!r}"
+            )
+        if not isinstance(location_policy, LocationPolicy):
+            raise ValueError(
+                "`location_policy` must be a LocationPolicy. "
+                f"Received: location_policy={location_policy!r}"
+            )
         if not hasattr(cell, "state_size"):
             raise ValueError(
                 "`cell` must be a Keras RNN cell, such as "

@@ -12,13 +12,18 @@ from keras_attn import (
     BahdanauAttention,
     ChebyshevConv,
     EdgeConv,
+    GlimpseNetwork,
+    GlimpseSensor,
     GraphAttention,
     GraphConv,
     GraphPooling,
     LearnedPositions,
+    LocationPolicy,
     MessagePassing,
     MultiHeadAttention,
     MultiHeadSelfAttention,
+    RecurrentAttention,
+    RecurrentAttentionModel,
     RelativePositionBias,
     RotaryEmbedding,
     Seq2Seq,
@@ -41,6 +46,9 @@ class Case(NamedTuple):
     vocabularies: For a model of token ids, how many there are, by input.
     indices: Shape without the batch of each input of indices, by its name, and how
         many things there are to point to.
+    parts: Boolean arguments whose outputs the model around the layer puts beside the
+        first one, as the gradients of some weights come from there only.
+    is_model: Whether `make` makes a model of one input.
     """
 
     make: Callable[..., Any]
@@ -49,6 +57,8 @@ class Case(NamedTuple):
     flags: tuple[str, ...] = ()
     vocabularies: dict[str, int] | None = None
     indices: dict[str, tuple[tuple[int, ...], int]] = {}  # noqa: RUF012
+    parts: tuple[str, ...] = ()
+    is_model: bool = False
 
     def mask_of(self, name):
         """The argument that the mask of an input is."""
@@ -59,6 +69,7 @@ class Case(NamedTuple):
 SCORES = "return_attention_scores"
 STEP, STEPS, MEMORY, GRID = (3,), (4, 3), (5, 6), (2, 3, 6)
 WIDE_STEPS = (4, 6)
+IMAGE, COLOR_IMAGE = (5, 5, 1), (5, 4, 3)
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
 
 
@@ -161,6 +172,22 @@ def graph(layer, *arguments, form, features=False, **options):
     )
 
 
+def glimpses(cell, num_scales=1):
+    def make(dtype=None, **kwargs):
+        sensor = GlimpseSensor(2, num_scales, dtype=dtype)
+        return RecurrentAttention(
+            GlimpseNetwork(sensor, 5, 4, 3, dtype=dtype),
+            LocationPolicy(0.3, seed=1, dtype=dtype),
+            cell(4, dtype=dtype),
+            num_classes=3,
+            num_glimpses=3,
+            dtype=dtype,
+            **kwargs,
+        )
+
+    return Case(make, {"images": IMAGE}, parts=("return_trace",))
+
+
 CASES = {
     "BahdanauAttention-additive": attention("additive"),
     "BahdanauAttention-bilinear": attention("bilinear"),
@@ -232,4 +259,30 @@ CASES = {
     "Seq2Seq-attention": translator("attention", "gru"),
     "Seq2Seq-repeated_state": translator("repeated_state", "lstm"),
     "Seq2Seq-last_state": translator("last_state", "gru"),
+    "GlimpseSensor": Case(
+        lambda **kwargs: GlimpseSensor(3, 2, **kwargs),
+        {"images": COLOR_IMAGE, "locations": (2,)},
+    ),
+    "GlimpseNetwork": Case(
+        lambda **kwargs: GlimpseNetwork(
+            GlimpseSensor(2, dtype=kwargs.get("dtype")), 4, 3, 3, **kwargs
+        ),
+        {"images": COLOR_IMAGE, "locations": (2, 2)},
+    ),
+    "LocationPolicy": Case(
+        lambda **kwargs: LocationPolicy(0.2, 5, seed=1, **kwargs),
+        {"inputs": STEP},
+        parts=("return_log_prob",),
+    ),
+    "RecurrentAttention-relu": glimpses(
+        lambda units, **kwargs: keras.layers.SimpleRNNCell(units, "relu", **kwargs)
+    ),
+    "RecurrentAttention-lstm": glimpses(keras.layers.LSTMCell, num_scales=2),
+    "RecurrentAttentionModel": Case(
+        lambda **kwargs: RecurrentAttentionModel(
+            IMAGE, 3, 3, 2, units=6, what_units=5, where_units=4, seed=1, **kwargs
+        ),
+        {"image": IMAGE},
+        is_model=True,
+    ),
 }

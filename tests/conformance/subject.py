@@ -15,14 +15,15 @@ class Subject:
 
     def __init__(self, case, rng):
         self.case = case
-        self.is_model = case.vocabularies is not None
+        reads_tokens = case.vocabularies is not None
+        self.is_model = case.is_model or reads_tokens
         self.inputs, self.masks = {}, {}
         self.indices = {
             name: rng.integers(0, count, (BATCH, *shape)).astype("int32")
             for name, (shape, count) in case.indices.items()
         }
         for name, shape in case.inputs.items():
-            if self.is_model:
+            if reads_tokens:
                 kept = np.arange(shape[0]) < np.array([[shape[0]], [2], [1]])
                 ids = rng.integers(1, case.vocabularies[name], (BATCH, *shape))
                 self.inputs[name] = np.where(kept, ids, 0).astype("int32")
@@ -61,7 +62,19 @@ class Subject:
             name: keras.Input(value.shape[1:], dtype=value.dtype.name, name=name)
             for name, value in self.arguments.items()
         }
-        return keras.Model(inputs, layer(**inputs))
+        if not self.case.parts:
+            return keras.Model(inputs, layer(**inputs))
+        outputs = layer(**inputs, **dict.fromkeys(self.case.parts, True))
+        flat = [
+            ops.reshape(output, (-1, math.prod(output.shape[1:])))
+            for output in keras.tree.flatten(outputs)
+        ]
+        return keras.Model(inputs, ops.concatenate(flat, axis=-1))
+
+    def open_shape(self, name):
+        """The shape of an input without the batch; that of token ids is open."""
+        shape = self.case.inputs[name]
+        return (None,) * len(shape) if self.case.vocabularies else shape
 
     @property
     def arguments(self):
@@ -71,4 +84,8 @@ class Subject:
         """Calls a layer or a model with tensors of the batch."""
         arguments = {**self.arguments, **(inputs or {})}
         tensors = {name: ops.convert_to_tensor(x) for name, x in arguments.items()}
-        return layer(tensors) if self.is_model else layer(**tensors, **flags)
+        return layer(self.fed(tensors)) if self.is_model else layer(**tensors, **flags)
+
+    def fed(self, arguments):
+        """The arguments in the structure that a model takes."""
+        return next(iter(arguments.values())) if self.case.is_model else arguments
