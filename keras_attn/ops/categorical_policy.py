@@ -35,9 +35,14 @@ def categorical_log_prob(action, logits, mask=None):
         float32 tensor `(...)`; 0, without gradient, where nothing may be drawn.
     """
     scores = ops.log_softmax(_masked(ops.cast(logits, "float32"), mask), axis=-1)
-    chosen = ops.one_hot(action, logits.shape[-1], dtype="bool")
-    log_prob = ops.sum(ops.where(chosen, scores, 0.0), axis=-1)
+    log_prob = ops.sum(ops.where(is_chosen(action, logits), scores, 0.0), axis=-1)
     return log_prob if mask is None else ops.where(_any(mask, logits), log_prob, 0.0)
+
+
+def is_chosen(action, logits):
+    """Where a draw `(...)` stands among logits `(..., n)`: bool `(..., n)`."""
+    places = ops.arange(ops.shape(logits)[-1], dtype="int32")
+    return ops.equal(ops.cast(action, "int32")[..., None], places)
 
 
 def categorical_entropy(logits, mask=None):

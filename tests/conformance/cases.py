@@ -73,19 +73,20 @@ IMAGE, COLOR_IMAGE = (5, 5, 1), (5, 4, 3)
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
 
 
-def attention(alignment, query=STEPS, value=MEMORY):
+def attention(alignment, query=STEPS, value=MEMORY, hard=False):
     masks = ("value",) if query == STEP else ("query", "value")
     return Case(
-        lambda **kwargs: BahdanauAttention(4, alignment, **kwargs),
+        lambda **kwargs: BahdanauAttention(4, alignment, hard=hard, seed=1, **kwargs),
         {"query": query, "value": value},
         masks,
         (SCORES,),
+        parts=("return_choice",) if hard else (),
     )
 
 
-def decoder(cell, attend, alignment="additive", memory=MEMORY):
+def decoder(cell, attend, alignment="additive", memory=MEMORY, hard=False):
     def make(dtype=None, **kwargs):
-        reader = BahdanauAttention(4, alignment, dtype=dtype)
+        reader = BahdanauAttention(4, alignment, hard=hard, seed=1, dtype=dtype)
         return AttentionDecoder(
             CELLS[cell](4, dtype=dtype), reader, attend, dtype=dtype, **kwargs
         )
@@ -95,6 +96,7 @@ def decoder(cell, attend, alignment="additive", memory=MEMORY):
         {"inputs": STEPS, "memory": memory},
         ("inputs", "memory"),
         ("return_state", SCORES),
+        parts=("return_choice",) if hard else (),
     )
 
 
@@ -195,11 +197,14 @@ CASES = {
     "BahdanauAttention-scaled_dot": attention("scaled_dot"),
     "BahdanauAttention-one_step": attention("additive", query=STEP),
     "BahdanauAttention-grid": attention("additive", value=GRID),
+    "BahdanauAttention-hard": attention("additive", hard=True),
     "AttentionDecoder-gru-before": decoder("gru", "before"),
     "AttentionDecoder-gru-after": decoder("gru", "after"),
     "AttentionDecoder-lstm-before": decoder("lstm", "before"),
     "AttentionDecoder-lstm-after": decoder("lstm", "after"),
     "AttentionDecoder-grid": decoder("gru", "before", "scaled_dot", memory=GRID),
+    "AttentionDecoder-hard-before": decoder("gru", "before", hard=True),
+    "AttentionDecoder-hard-after": decoder("lstm", "after", "scaled_dot", hard=True),
     "MultiHeadSelfAttention": self_attention(),
     "MultiHeadSelfAttention-rotary": self_attention((RotaryEmbedding,)),
     "MultiHeadSelfAttention-alibi": self_attention((AlibiBias,)),

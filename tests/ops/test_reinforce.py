@@ -111,12 +111,12 @@ def test_the_gradient_is_that_of_the_expected_reward(name, mode):
 
 
 def test_every_baseline_takes_most_of_the_variance_away():
-    """Measured: 0.10 of it is left by the learned one, 0.16 and 0.29 by the others."""
+    """Measured: 0.13 of it is left by the learned one, 0.20 and 0.21 by the others."""
     total = {name: estimates(name).var(axis=0).sum() for name in BASELINES}
     left = {name: total[name] / total["none"] for name in BASELINES}
-    assert left["learned"] < 0.15
+    assert left["learned"] < 0.16
     assert left["leave_one_out"] < 0.25
-    assert left["self_critical"] < 0.5
+    assert left["self_critical"] < 0.25
 
 
 def test_the_entropy_bonus_has_the_gradient_of_the_entropy():
