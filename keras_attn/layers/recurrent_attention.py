@@ -29,6 +29,8 @@ class RecurrentAttention(ProjectingLayer):
         cell: A Keras RNN cell, such as `keras.layers.SimpleRNNCell(256, "relu")`.
         num_classes: Int.
         num_glimpses: Int, number of looks, the first one included.
+        use_baseline: Bool. Whether there is a baseline; without it a trace has no
+            `values`.
         use_bias: Bool. Adds biases to classifier and baseline.
         kernel_initializer, bias_initializer: Initializers of classifier and baseline.
         kernel_regularizer, bias_regularizer: Regularizers of the same.
@@ -74,6 +76,7 @@ class RecurrentAttention(ProjectingLayer):
         cell,
         num_classes,
         num_glimpses=6,
+        use_baseline=True,
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
@@ -115,6 +118,8 @@ class RecurrentAttention(ProjectingLayer):
         self.cell = cell
         self.num_classes = num_classes
         self.num_glimpses = num_glimpses
+        self.use_baseline = use_baseline
+        self.baseline = None
 
     def build(self, images_shape):
         locations_shape = (images_shape[0], 1, 2)
@@ -124,12 +129,15 @@ class RecurrentAttention(ProjectingLayer):
             self.cell.build((None, self.glimpse_network.units))
         sizes = self.cell.state_size
         width = sizes[0] if isinstance(sizes, (list, tuple)) else sizes
-        if not self.location_policy.built:
-            self.location_policy.build((None, width))
         self.classifier = self._dense("classifier", self.num_classes, self.use_bias)
         self.classifier.build((None, width))
-        self.baseline = self._dense("baseline", 1, self.use_bias)
-        self.baseline.build((None, width))
+        if self.num_glimpses == 1:  # nothing is to be decided
+            return
+        if not self.location_policy.built:
+            self.location_policy.build((None, width))
+        if self.use_baseline:
+            self.baseline = self._dense("baseline", 1, self.use_bias)
+            self.baseline.build((None, width))
 
     def call(
         self,
@@ -185,21 +193,20 @@ class RecurrentAttention(ProjectingLayer):
 
     def _trace(self, batch, passes, watched, locations, drawn):
         """What policy and baseline say of the states: after the loop, all at once."""
-        decisions = self.num_glimpses - 1
-        shape = (batch, passes, decisions)
-        if decisions == 0:
-            log_prob = values = ops.zeros(shape, "float32")
-        else:
-            states = ops.stop_gradient(ops.stack(watched[:-1], axis=1))
-            mean = ops.reshape(self.location_policy.mean(states), (*shape, 2))
-            actions = ops.stack(drawn, axis=2)
-            log_prob = gaussian_log_prob(actions, mean, self.location_policy.std)
-            values = ops.reshape(ops.cast(self.baseline(states), "float32"), shape)
-        return {
-            "locations": ops.stack(locations, axis=2),
-            "log_prob": log_prob,
-            "values": values,
-        }
+        shape = (batch, passes, self.num_glimpses - 1)
+        trace = {"locations": ops.stack(locations, axis=2)}
+        if self.num_glimpses == 1:
+            nothing = ops.zeros(shape, "float32")
+            values = {"values": nothing} if self.use_baseline else {}
+            return {**trace, "log_prob": nothing, **values}
+        states = ops.stop_gradient(ops.stack(watched[:-1], axis=1))
+        mean = ops.reshape(self.location_policy.mean(states), (*shape, 2))
+        actions = ops.stack(drawn, axis=2)
+        trace["log_prob"] = gaussian_log_prob(actions, mean, self.location_policy.std)
+        if self.use_baseline:
+            values = ops.cast(self.baseline(states), "float32")
+            trace["values"] = ops.reshape(values, shape)
+        return trace
 
     def _noise(self, batch, passes, include_mean):
         """`(num_glimpses - 1, batch, passes, 2)`, zeros for the pass by the means."""
@@ -222,6 +229,7 @@ class RecurrentAttention(ProjectingLayer):
             },
             "num_classes": self.num_classes,
             "num_glimpses": self.num_glimpses,
+            "use_baseline": self.use_baseline,
         }
 
     @classmethod

@@ -139,6 +139,7 @@ class RecurrentAttentionModel(ConfiguredModel):
             _make_cell(cell, units, policy),
             num_classes,
             num_glimpses,
+            use_baseline=baseline == "learned",
             dtype=policy,
             name="attention",
         )

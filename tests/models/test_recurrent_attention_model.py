@@ -26,7 +26,7 @@ def make(**arguments):
 def compiled(model, **arguments):
     sound = {"jit_compile": BACKEND != "torch", **arguments}
     model.compile(
-        keras.optimizers.Adam(1e-2),
+        keras.optimizers.Adam(3e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         **sound,
@@ -42,9 +42,9 @@ def data(rng):
 
 
 def cues(count, seed):
-    """An arrow in the middle says on which side the class is shown.
+    """A spot in the middle says on which side the class is shown, as stripes.
 
-    The other side shows one of the two classes at random: whoever looks there guesses.
+    The other side has stripes of its own that say nothing.
     """
     rng = np.random.default_rng(seed)
     labels, others, sides = rng.integers(0, 2, (3, count))
@@ -60,7 +60,7 @@ def cues(count, seed):
 
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_it_learns_where_to_look(baseline):
-    """Chance without the cue is 3 of 4: one side guessed, or both alike."""
+    """Who always looks to one side has three of four right."""
     model = RecurrentAttentionModel(
         (12, 12, 1),
         2,
@@ -69,13 +69,13 @@ def test_it_learns_where_to_look(baseline):
         units=32,
         what_units=16,
         where_units=16,
-        std=0.35,
+        std=0.5,
         num_samples=4,
         baseline=baseline,
         seed=1,
     )
     compiled(model, **({} if BACKEND == "torch" else {"steps_per_execution": 8}))
-    model.fit(*cues(2048, seed=0), batch_size=64, epochs=12, verbose=0)
+    model.fit(*cues(2048, seed=0), batch_size=64, epochs=6, verbose=0)
     found = model.evaluate(
         *cues(512, seed=1), batch_size=64, return_dict=True, verbose=0
     )
@@ -126,7 +126,7 @@ def test_each_loss_trains_what_the_paper_has_it_train(data, baseline):
     model = compiled(make(baseline=baseline))
     attention = model.attention
     policy = {weight.path for weight in attention.location_policy.trainable_weights}
-    value = {weight.path for weight in attention.baseline.trainable_weights}
+    assert (attention.baseline is not None) == (baseline == "learned")
 
     def slopes(weight, labels):
         model.reinforce_weight = weight
@@ -141,8 +141,7 @@ def test_each_loss_trains_what_the_paper_has_it_train(data, baseline):
 
     without = slopes(0.0, ops.convert_to_tensor(labels))
     for path, slope in without.items():
-        still = path in policy or (path in value and baseline != "learned")
-        assert (np.abs(slope).max() > 0) != still, path
+        assert (np.abs(slope).max() > 0) == (path not in policy), path
     seed = attention.location_policy.seed_generator
     seed.state.assign(keras.random.SeedGenerator(1).state)
     first = slopes(1.0, ops.convert_to_tensor(labels))
@@ -175,11 +174,11 @@ def test_fit_compiles_evaluates_and_reports_both_policies(data):
 
 def test_the_sampled_accuracy_is_that_of_single_passes(data):
     """With a wide policy the passes of an image disagree, and so do evaluations."""
-    model = compiled(make(std=1.0))
+    model = compiled(make(std=1.0), jit_compile=False, run_eagerly=True)
     images, labels = data
     found = [
         model.evaluate(images, labels, batch_size=20, return_dict=True, verbose=0)
-        for _ in range(30)
+        for _ in range(8)
     ]
     sampled = np.array([each["sampled_accuracy"] for each in found]) * 20
     np.testing.assert_allclose(sampled, sampled.round(), atol=1e-4)  # of 20 passes
@@ -219,8 +218,10 @@ def test_images_may_be_bytes_and_one_channel_left_out(data):
     model = compiled(make())
     expected = model.predict((pixels / 255).astype("float32"), verbose=0)
     assert_same(model.predict(pixels, verbose=0), expected)
-    assert_same(model.predict(pixels[..., 0], verbose=0), expected)
-    model.fit(pixels[..., 0], labels, verbose=0)
+    flat = compiled(make())
+    flat.set_weights(model.get_weights())
+    assert_same(flat.predict(pixels[..., 0], verbose=0), expected)
+    flat.fit(pixels[..., 0], labels, verbose=0)
 
 
 def test_three_channels_several_scales_and_a_batch_of_one(rng):
@@ -298,5 +299,5 @@ def test_a_bad_image_shape_is_named(shape):
 
 
 def test_images_of_another_shape_are_named(data):
-    with pytest.raises(ValueError, match=r"\(6, 6, 1\)"):
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 6, 6, 1\)"):
         make()(np.zeros((2, 7, 6, 1), "float32"))
