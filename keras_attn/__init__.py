@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     )
     from keras_attn.layers.chebyshev_conv import ChebyshevConv as ChebyshevConv
     from keras_attn.layers.edge_conv import EdgeConv as EdgeConv
+    from keras_attn.layers.glimpse_network import GlimpseNetwork as GlimpseNetwork
+    from keras_attn.layers.glimpse_sensor import GlimpseSensor as GlimpseSensor
     from keras_attn.layers.graph_attention import GraphAttention as GraphAttention
     from keras_attn.layers.graph_conv import GraphConv as GraphConv
     from keras_attn.layers.graph_pooling import GraphPooling as GraphPooling
     from keras_attn.layers.learned_positions import LearnedPositions as LearnedPositions
+    from keras_attn.layers.location_policy import LocationPolicy as LocationPolicy
     from keras_attn.layers.message_passing import MessagePassing as MessagePassing
     from keras_attn.layers.min_cut_pooling import MinCutPooling as MinCutPooling
     from keras_attn.layers.multi_head_attention import (
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     )
     from keras_attn.layers.multi_head_self_attention import (
         MultiHeadSelfAttention as MultiHeadSelfAttention,
+    )
+    from keras_attn.layers.recurrent_attention import (
+        RecurrentAttention as RecurrentAttention,
     )
     from keras_attn.layers.relative_position_bias import (
         RelativePositionBias as RelativePositionBias,
@@ -47,6 +53,9 @@ if TYPE_CHECKING:
     from keras_attn.models.molecular_graph_net import (
         MolecularGraphNet as MolecularGraphNet,
     )
+    from keras_attn.models.recurrent_attention_model import (
+        RecurrentAttentionModel as RecurrentAttentionModel,
+    )
     from keras_attn.models.seq2seq import GreedyDecoder as GreedyDecoder
     from keras_attn.models.seq2seq import Seq2Seq as Seq2Seq
     from keras_attn.models.transformer import Transformer as Transformer
@@ -64,17 +73,22 @@ _MODULES = {
     "BahdanauAttention": "keras_attn.layers.bahdanau_attention",
     "ChebyshevConv": "keras_attn.layers.chebyshev_conv",
     "EdgeConv": "keras_attn.layers.edge_conv",
+    "GlimpseNetwork": "keras_attn.layers.glimpse_network",
+    "GlimpseSensor": "keras_attn.layers.glimpse_sensor",
     "GraphAttention": "keras_attn.layers.graph_attention",
     "GraphConv": "keras_attn.layers.graph_conv",
     "GraphPooling": "keras_attn.layers.graph_pooling",
     "GreedyDecoder": "keras_attn.models.seq2seq",
     "KnownLabelsLoss": "keras_attn.models.known_labels_loss",
     "LearnedPositions": "keras_attn.layers.learned_positions",
+    "LocationPolicy": "keras_attn.layers.location_policy",
     "MessagePassing": "keras_attn.layers.message_passing",
     "MinCutPooling": "keras_attn.layers.min_cut_pooling",
     "MolecularGraphNet": "keras_attn.models.molecular_graph_net",
     "MultiHeadAttention": "keras_attn.layers.multi_head_attention",
     "MultiHeadSelfAttention": "keras_attn.layers.multi_head_self_attention",
+    "RecurrentAttention": "keras_attn.layers.recurrent_attention",
+    "RecurrentAttentionModel": "keras_attn.models.recurrent_attention_model",
     "RelativePositionBias": "keras_attn.layers.relative_position_bias",
     "RotaryEmbedding": "keras_attn.layers.rotary_embedding",
     "Seq2Seq": "keras_attn.models.seq2seq",

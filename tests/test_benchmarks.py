@@ -230,3 +230,28 @@ def test_the_torch_decoder_reads_each_token_once_and_all_before_it(prompt):
             found = model(tokens[:, start : start + 1], caches, start)
         expected = model(tokens, torch.empty(2, 2, 2, 2, 6, 4), 0)
     np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)
+
+
+def test_the_torch_retina_sees_what_ours_sees(rng):
+    torch = pytest.importorskip("torch")
+    from benchmarks._torch_glimpses import cut
+    from keras_attn.ops.glimpse import glimpse
+
+    images = rng.random((5, 9, 8, 2)).astype("float32")
+    locations = rng.uniform(-1.5, 1.5, (5, 2)).astype("float32")
+    seen = cut(torch.tensor(images).permute(0, 3, 1, 2), torch.tensor(locations), 3, 2)
+    expected = glimpse(images, locations[:, None], 3, 2)[:, 0]
+    np.testing.assert_allclose(seen.permute(0, 1, 3, 4, 2), expected, atol=1e-5)
+
+
+def test_the_torch_network_of_glimpses_has_our_weights():
+    pytest.importorskip("torch")
+    import keras_attn
+    from benchmarks._torch_glimpses import GlimpseNet
+
+    sizes = {"num_glimpses": 3, "glimpse_size": 4, "units": 8}
+    model = keras_attn.RecurrentAttentionModel(
+        (9, 9, 1), 10, what_units=4, where_units=4, **sizes
+    )
+    peer = GlimpseNet(4, 3, 8, "index")
+    assert sum(p.numel() for p in peer.parameters()) == model.count_params()

@@ -38,3 +38,11 @@ def test_the_page_on_attention_runs_from_top_to_bottom(folder):
 def test_the_page_on_graphs_runs_from_top_to_bottom():
     pytest.importorskip("rdkit")
     assert run("graphs.md") == 7
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="its snippets compare with NumPy")
+def test_the_page_on_glimpses_runs_from_top_to_bottom(folder):
+    pytest.importorskip("matplotlib")
+    assert run("glimpses.md") == 5
+    assert (folder / "paths.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "glimpses.gif").read_bytes().startswith(b"GIF")

@@ -9,6 +9,7 @@ from typing import Any
 
 _HOMES = {
     "BucketedPairs": "bucketing",
+    "DigitScenes": "digit_scenes",
     "FetchError": "fetch",
     "Graph": "graph",
     "GraphBatch": "graph_batch",
@@ -25,6 +26,7 @@ _MODULES = (
     "bucketing",
     "dates",
     "graph_sources",
+    "mnist",
     "moleculenet",
     "molecules",
     "multi30k",

@@ -11,6 +11,15 @@ def check_rank(name, shape, ranks, meaning):
         )
 
 
+def check_counts(**counts):
+    """Raises unless each is an int of at least 1."""
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(
+                f"`{name}` must be an int of at least 1. Received: {name}={count!r}"
+            )
+
+
 def check_width(name, shape, width):
     """Raises unless the last axis is as wide as the weights want it."""
     if shape[-1] != width:

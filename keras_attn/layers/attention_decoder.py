@@ -45,13 +45,16 @@ class AttentionDecoder(keras.layers.Layer):
         memory_mask: Optional bool tensor `(batch, *memory)`; `False` slots are not
             read. Both masks default to the Keras masks of the tensors.
         return_attention_scores: Bool. Also return the alignment history.
+        return_choice: Bool, with `attention.hard`. Also return what REINFORCE needs.
         return_state: Bool. Also return the list of last states.
-        training: Bool. Whether the attention's dropout is active.
+        training: Bool. Whether the attention's dropout is active, and whether hard
+            attention draws its slots.
 
     Returns:
         Tensor `(batch, time, state_dim + memory_dim)`: state and context of each
         step, `[s_t; c_t]`. On request followed by the attention weights `(batch,
-        time, *memory)`, and by the list of last states.
+        time, *memory)`, the dict of `log_prob` and `entropy`, `(batch, time)`, of hard
+        attention, and by the list of last states.
 
     Raises:
         ValueError: If an argument has the wrong type, rank, batch, mask or value.
@@ -120,25 +123,31 @@ class AttentionDecoder(keras.layers.Layer):
         inputs_mask=None,
         memory_mask=None,
         return_attention_scores=False,
+        return_choice=False,
         return_state=False,
         training=None,
     ):
+        self.attention.check_choice(return_choice)
         self._check(inputs, memory, inputs_mask, memory_mask)
         states = self._states(inputs, initial_state)
         inputs = zero_masked(inputs, inputs_mask)
         key = flatten_slots(self.attention.project_key(memory, memory_mask))
         values = flatten_slots(zero_masked(memory, memory_mask))
-        factors = self.attention.dropout_factors(inputs, values, training)
+        drawn = self.attention.draw(inputs, values, training)
         mask = flatten_mask(memory_mask)
         run = self._run_after if self.attend == "after" else self._run_before
-        outputs, weights, states = run(
-            inputs, values, key, states, inputs_mask, mask, factors
+        outputs, weights, choice, states = run(
+            inputs, values, key, states, inputs_mask, mask, drawn
         )
         outputs = zero_masked(outputs, inputs_mask)
         results = [outputs]
         if return_attention_scores:
             weights = zero_masked(weights, inputs_mask)
             results.append(unflatten_slots(weights, memory))
+        if return_choice:
+            if inputs_mask is not None:
+                choice = {k: ops.where(inputs_mask, v, 0.0) for k, v in choice.items()}
+            results.append(choice)
         if return_state:
             results.append(list(states))
         return outputs if len(results) == 1 else tuple(results)
@@ -175,7 +184,7 @@ class AttentionDecoder(keras.layers.Layer):
             context, weights = read(output)
         return ops.concatenate([output, context], axis=-1), weights, list(states)
 
-    def _run_after(self, inputs, memory, key, states, inputs_mask, mask, factors):
+    def _run_after(self, inputs, memory, key, states, inputs_mask, mask, drawn):
         def body(states, xs):
             _, new = self.cell(xs[0], list(states))
             new = _hold(new, states, xs[1:])
@@ -184,38 +193,44 @@ class AttentionDecoder(keras.layers.Layer):
         states, outputs = scan(body, states, _steps(inputs, inputs_mask))
         outputs = ops.transpose(outputs, (1, 0, 2))
         mask = None if mask is None else mask[:, None]
-        context, weights = self.attention.attend(outputs, memory, key, mask, factors)
-        return ops.concatenate([outputs, context], axis=-1), weights, states
+        context, weights, choice = self.attention.attend(
+            outputs, memory, key, mask, drawn
+        )
+        return ops.concatenate([outputs, context], axis=-1), weights, choice, states
 
-    def _run_before(self, inputs, memory, key, states, inputs_mask, mask, factors):
+    def _run_before(self, inputs, memory, key, states, inputs_mask, mask, drawn):
         if self._has_fused_loop():
             outputs, contexts, weights, states = self._fused_loop(
-                inputs, memory, key, states, inputs_mask, mask, factors
+                inputs, memory, key, states, inputs_mask, mask, drawn
             )
-            return ops.concatenate([outputs, contexts], axis=-1), weights, states
+            return ops.concatenate([outputs, contexts], axis=-1), weights, {}, states
         mask = None if mask is None else mask[:, None]
 
         def body(states, xs):
-            step_factors = None if factors is None else xs[-1][:, None]
-            context, weights = self.attention.attend(
-                states[0][:, None], memory, key, mask, step_factors
+            step_drawn = None if drawn is None else xs[-1][:, None]
+            context, weights, choice = self.attention.attend(
+                states[0][:, None], memory, key, mask, step_drawn
             )
             cell_inputs = ops.concatenate([xs[0], context[:, 0]], axis=-1)
             _, new = self.cell(cell_inputs, list(states))
             new = _hold(new, states, xs[1:2] if inputs_mask is not None else ())
             emitted = ops.concatenate([new[0], context[:, 0]], axis=-1)
-            return new, (emitted, weights[:, 0])
+            choice = {name: value[:, 0] for name, value in choice.items()}
+            return new, (emitted, weights[:, 0], choice)
 
         xs = _steps(inputs, inputs_mask)
-        if factors is not None:
-            xs = (*xs, ops.transpose(factors, (1, 0, 2)))
-        states, emitted = scan(body, states, xs)
-        outputs, weights = (ops.transpose(x, (1, 0, 2)) for x in emitted)
-        return outputs, weights, states
+        if drawn is not None:
+            xs = (*xs, ops.transpose(drawn, (1, 0, 2)))
+        states, (outputs, weights, choice) = scan(body, states, xs)
+        outputs, weights = (ops.transpose(x, (1, 0, 2)) for x in (outputs, weights))
+        choice = {name: ops.transpose(value) for name, value in choice.items()}
+        return outputs, weights, choice, states
 
     def _has_fused_loop(self):
         """Whether cell and attention are of the kind whose gradient is written down."""
         cell, projection = self.cell, self.attention.query_projection
+        if self.attention.hard:
+            return False
         if projection is not None and projection.quantization_mode is not None:
             return False
         if type(cell) not in (keras.layers.GRUCell, keras.layers.LSTMCell):

@@ -6,6 +6,7 @@ from keras import ops
 from keras_attn.layers._checks import check_axes, check_mask, check_rank, check_width
 from keras_attn.layers._projecting import ProjectingLayer, clone
 from keras_attn.ops.alignment import additive_scores, dot_scores
+from keras_attn.ops.hard_attention import choose_slot
 from keras_attn.ops.memory import (
     flatten_mask,
     flatten_slots,
@@ -14,6 +15,7 @@ from keras_attn.ops.memory import (
 )
 from keras_attn.ops.softmax import masked_softmax
 from keras_attn.ops.stateless_dropout import dropout_factors
+from keras_attn.ops.stateless_random import random_gumbel
 
 ALIGNMENTS = ("additive", "bilinear", "dot", "scaled_dot")
 
@@ -44,11 +46,15 @@ class BahdanauAttention(ProjectingLayer):
         use_bias: Bool. Adds a bias to the query's projection. (A bias of the key
             would repeat it, or cancel in the softmax.)
         dropout: Float in [0, 1). Share of the attention weights to drop in training.
+        hard: Bool. The context is one slot instead of the weighted sum: in training
+            one that is drawn with the weights for probabilities, else the one of the
+            largest weight. The gradient then reaches `value`, not the scores, which
+            are to be trained by `ops.reinforce.reinforce_loss`. Without `dropout`.
         kernel_initializer, bias_initializer: Initializers of the projections, and
             of `scale`.
         kernel_regularizer, bias_regularizer: Regularizers of the same.
         kernel_constraint, bias_constraint: Constraints of the same.
-        seed: Int, seed of the dropout.
+        seed: Int, seed of the dropout and of the slots that are drawn.
         **kwargs: Forwarded to `keras.layers.Layer` (`name`, `dtype`, ...).
 
     Call arguments:
@@ -61,13 +67,16 @@ class BahdanauAttention(ProjectingLayer):
         projected_key: Optional result of `project_key`, computed once a sequence and
             used at every decoder step in place of `key`.
         return_attention_scores: Bool. Also return the attention weights.
-        training: Bool. Whether dropout is active.
+        return_choice: Bool, with `hard`. Also return what REINFORCE needs to know.
+        training: Bool. Whether dropout is active, and whether slots are drawn.
 
     Returns:
         Context `(batch, value_dim)` or `(batch, time, value_dim)`, like the query;
         zeros where the query is masked or nothing of the memory is kept. With
         `return_attention_scores=True` also the weights, `(batch, *memory)` or
-        `(batch, time, *memory)`, before dropout.
+        `(batch, time, *memory)`, before dropout. With `return_choice=True` also a dict
+        of float32 tensors like the query without its width: `log_prob` of the slot
+        that was taken and `entropy` of the weights, zeros where there is no slot.
 
     Raises:
         ValueError: If an argument has the wrong rank, width, batch, mask or value.
@@ -82,7 +91,8 @@ class BahdanauAttention(ProjectingLayer):
         Bahdanau et al., 2015, "Neural Machine Translation by Jointly Learning to
         Align and Translate", https://arxiv.org/abs/1409.0473, equations 4 to 6 and
         appendix A.1.2. Luong et al., 2015, https://arxiv.org/abs/1508.04025, for the
-        products.
+        products. Xu et al., 2015, https://arxiv.org/abs/1502.03044, section 4.1, for
+        hard attention.
     """
 
     def __init__(
@@ -91,6 +101,7 @@ class BahdanauAttention(ProjectingLayer):
         alignment="additive",
         use_bias=True,
         dropout=0.0,
+        hard=False,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
@@ -125,10 +136,16 @@ class BahdanauAttention(ProjectingLayer):
             raise ValueError(
                 f"`dropout` must be in [0, 1). Received: dropout={dropout}"
             )
+        if hard and dropout:
+            raise ValueError(
+                "`dropout` must be 0 with `hard`, where there is one weight. "
+                f"Received: dropout={dropout}"
+            )
         self.supports_masking = True
         self.units = units
         self.alignment = alignment
         self.dropout = dropout
+        self.hard = hard
         self.seed = seed
         self.query_projection = self.key_projection = self.bilinear = self.scale = None
         self.factor = 1.0
@@ -195,8 +212,10 @@ class BahdanauAttention(ProjectingLayer):
         value_mask=None,
         projected_key=None,
         return_attention_scores=False,
+        return_choice=False,
         training=None,
     ):
+        self.check_choice(return_choice)
         self._check(query, value, key, projected_key, query_mask, value_mask)
         if projected_key is None:
             projected_key = self.project_key(value if key is None else key, value_mask)
@@ -210,19 +229,23 @@ class BahdanauAttention(ProjectingLayer):
         if query_mask is not None:
             rows = query_mask[..., None]
             mask = rows if mask is None else ops.logical_and(mask, rows)
-        context, weights = self.attend(
+        context, weights, choice = self.attend(
             zero_masked(query, query_mask),
             memory,
             flatten_slots(projected_key),
             mask,
-            self.dropout_factors(query, memory, training),
+            self.draw(query, memory, training),
         )
-        weights = unflatten_slots(weights, value)
+        results = [context]
+        if return_attention_scores:
+            results.append(unflatten_slots(weights, value))
+        if return_choice:
+            results.append(choice)
         if one_step:
-            context, weights = context[:, 0], weights[:, 0]
-        return (context, weights) if return_attention_scores else context
+            results = keras.tree.map_structure(lambda x: x[:, 0], results)
+        return tuple(results) if len(results) > 1 else results[0]
 
-    def attend(self, query, memory, projected_key, mask=None, factors=None):
+    def attend(self, query, memory, projected_key, mask=None, drawn=None):
         """The arithmetic of `call`, for tensors that are checked, flat and clean.
 
         Args:
@@ -230,10 +253,11 @@ class BahdanauAttention(ProjectingLayer):
             memory: Tensor `(batch, slots, value_dim)`.
             projected_key: Tensor `(batch, slots, width)`.
             mask: Optional bool tensor that broadcasts to `(batch, time, slots)`.
-            factors: Optional tensor `(batch, time, slots)`, multiplies the weights.
+            drawn: Optional tensor `(batch, time, slots)` of `draw`.
 
         Returns:
-            Context `(batch, time, value_dim)` and weights `(batch, time, slots)`.
+            Context `(batch, time, value_dim)`, weights `(batch, time, slots)` and the
+            dict of `return_choice`, empty without `hard`.
         """
         if self.query_projection is not None:
             query = self.query_projection(query)
@@ -243,19 +267,34 @@ class BahdanauAttention(ProjectingLayer):
         else:
             scores = dot_scores(query, projected_key, self.factor)
         weights = masked_softmax(scores, mask)
-        dropped = weights if factors is None else weights * factors
-        return ops.matmul(dropped, memory), weights
+        if self.hard:
+            chosen, choice = choose_slot(scores, drawn, mask)
+            return ops.matmul(ops.cast(chosen, memory.dtype), memory), weights, choice
+        dropped = weights if drawn is None else weights * drawn
+        return ops.matmul(dropped, memory), weights, {}
 
-    def dropout_factors(self, query, memory, training):
-        """Factors `(batch, time, slots)` on the weights, `None` where there are none.
+    def draw(self, query, memory, training):
+        """What is random about `(batch, time, slots)`, `None` where nothing is.
 
+        Factors of dropout on the weights, or with `hard` what is added to the scores.
         Drawn for all steps at once, so that a loop over steps draws nothing.
         """
-        if not training or self.dropout == 0:
+        if not training or not (self.dropout or self.hard):
             return None
         shape = (*ops.shape(query)[:2], ops.shape(memory)[1])
-        factors = dropout_factors(self.seed_generator.next(), 0, shape, self.dropout)
+        seed = self.seed_generator.next()
+        if self.hard:
+            return random_gumbel(seed, 0, shape)
+        factors = dropout_factors(seed, 0, shape, self.dropout)
         return ops.cast(factors, self.compute_dtype)
+
+    def check_choice(self, return_choice):
+        """Raises where a choice is asked for that nobody makes."""
+        if return_choice and not self.hard:
+            raise ValueError(
+                "`return_choice` needs an attention with `hard=True`. "
+                "Received: return_choice=True"
+            )
 
     def _check(self, query, value, key, projected_key, query_mask, value_mask):
         check_rank("query", query.shape, (2, 3), "(batch, dim) or (batch, time, dim)")
@@ -288,5 +327,6 @@ class BahdanauAttention(ProjectingLayer):
             "units": self.units,
             "alignment": self.alignment,
             "dropout": self.dropout,
+            "hard": self.hard,
             "seed": self.seed,
         }

@@ -1,19 +1,8 @@
-"""Dropout as a function of its seed, which a backward pass can draw again.
+"""Dropout as a function of its seed, which a backward pass can draw again."""
 
-Every element hashes its own place with the seed. Under XLA that is one fused pass,
-where TensorFlow's generators cost ten to hundreds of times as much on a CPU, and the
-same elements fall in every mode of compilation, on TensorFlow and on JAX.
-"""
-
-import math
-
-import keras
 from keras import ops
 
-# Shifts and multipliers of a 32-bit finalizer of low bias, found by Chris Wellons'
-# search (github.com/skeeto/hash-prospector).
-_ROUNDS = ((16, 0x21F0AAAD), (15, 0xD35A2D97))
-_LAST_SHIFT = 15
+from keras_attn.ops.stateless_random import random_bits
 
 
 def dropout_keep(seed, index, shape, rate):
@@ -28,13 +17,8 @@ def dropout_keep(seed, index, shape, rate):
     Returns:
         Bool tensor of `shape`.
     """
-    if keras.backend.backend() == "torch":
-        return _torch_uniform(seed, index, shape) >= rate
-    first, second = ops.unstack(ops.cast(seed, "uint32"), 2)
-    size = math.prod(shape)
-    places = ops.cast(ops.arange(size), "uint32") + _mix(first)
-    hashed = _mix(_mix(places) ^ (second + _mix(ops.cast(index, "uint32"))))
-    return ops.reshape(hashed >= ops.cast(int(rate * 2**32), "uint32"), shape)
+    bits = random_bits(seed, index, shape)
+    return bits >= ops.cast(int(rate * 2**32), ops.dtype(bits))
 
 
 def dropout_factors(seed, index, shape, rate):
@@ -44,20 +28,3 @@ def dropout_factors(seed, index, shape, rate):
     """
     keep = dropout_keep(seed, index, shape, rate)
     return ops.cast(keep, "float32") / (1.0 - rate)
-
-
-def _mix(bits):
-    """A permutation of the 32-bit integers in which every bit depends on all."""
-    for shift, multiplier in _ROUNDS:
-        bits = bits ^ ops.right_shift(bits, ops.cast(shift, "uint32"))
-        bits = bits * ops.cast(multiplier, "uint32")
-    return bits ^ ops.right_shift(bits, ops.cast(_LAST_SHIFT, "uint32"))
-
-
-def _torch_uniform(seed, index, shape):
-    import torch
-
-    numbers = [int(number) for number in (*seed, index)]
-    generator = torch.Generator(seed.device)
-    generator.manual_seed(hash(tuple(numbers)) % 2**63)
-    return torch.rand(shape, generator=generator, device=seed.device)

@@ -12,15 +12,20 @@ from keras_attn import (
     BahdanauAttention,
     ChebyshevConv,
     EdgeConv,
+    GlimpseNetwork,
+    GlimpseSensor,
     GraphAttention,
     GraphConv,
     GraphPooling,
     LearnedPositions,
+    LocationPolicy,
     MessagePassing,
     MinCutPooling,
     MolecularGraphNet,
     MultiHeadAttention,
     MultiHeadSelfAttention,
+    RecurrentAttention,
+    RecurrentAttentionModel,
     RelativePositionBias,
     RotaryEmbedding,
     Seq2Seq,
@@ -41,10 +46,12 @@ class Case(NamedTuple):
         `mask` where there is one input only, save for `nodes`.
     flags: Boolean arguments that add outputs; the last one adds attention weights,
         of which the last are those of the last masked input.
-    is_model: Whether it is a model, of a dict of its inputs.
+    is_model: Whether it is a model, of a dict of its inputs or of its only one.
     vocabularies: For a model of token ids, how many there are, by input.
     indices: Shape without the batch of each input of indices, by its name, and how
         many things there are to point to.
+    parts: Boolean arguments whose outputs the model around the layer puts beside the
+        first one, as the gradients of some weights come from there only.
     """
 
     make: Callable[..., Any]
@@ -54,6 +61,7 @@ class Case(NamedTuple):
     is_model: bool = False
     vocabularies: dict[str, int] | None = None
     indices: dict[str, tuple[tuple[int, ...], int]] = {}  # noqa: RUF012
+    parts: tuple[str, ...] = ()
 
     def mask_of(self, name):
         """The argument that the mask of an input is."""
@@ -64,22 +72,24 @@ class Case(NamedTuple):
 SCORES = "return_attention_scores"
 STEP, STEPS, MEMORY, GRID = (3,), (4, 3), (5, 6), (2, 3, 6)
 WIDE_STEPS = (4, 6)
+IMAGE, COLOR_IMAGE = (5, 5, 1), (5, 4, 3)
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
 
 
-def attention(alignment, query=STEPS, value=MEMORY):
+def attention(alignment, query=STEPS, value=MEMORY, hard=False):
     masks = ("value",) if query == STEP else ("query", "value")
     return Case(
-        lambda **kwargs: BahdanauAttention(4, alignment, **kwargs),
+        lambda **kwargs: BahdanauAttention(4, alignment, hard=hard, seed=1, **kwargs),
         {"query": query, "value": value},
         masks,
         (SCORES,),
+        parts=("return_choice",) if hard else (),
     )
 
 
-def decoder(cell, attend, alignment="additive", memory=MEMORY):
+def decoder(cell, attend, alignment="additive", memory=MEMORY, hard=False):
     def make(dtype=None, **kwargs):
-        reader = BahdanauAttention(4, alignment, dtype=dtype)
+        reader = BahdanauAttention(4, alignment, hard=hard, seed=1, dtype=dtype)
         return AttentionDecoder(
             CELLS[cell](4, dtype=dtype), reader, attend, dtype=dtype, **kwargs
         )
@@ -89,6 +99,7 @@ def decoder(cell, attend, alignment="additive", memory=MEMORY):
         {"inputs": STEPS, "memory": memory},
         ("inputs", "memory"),
         ("return_state", SCORES),
+        parts=("return_choice",) if hard else (),
     )
 
 
@@ -167,6 +178,22 @@ def graph(layer, *arguments, form, features=False, **options):
     )
 
 
+def glimpses(cell, num_scales=1):
+    def make(dtype=None, **kwargs):
+        sensor = GlimpseSensor(2, num_scales, dtype=dtype)
+        return RecurrentAttention(
+            GlimpseNetwork(sensor, 5, 4, 3, dtype=dtype),
+            LocationPolicy(0.3, seed=1, dtype=dtype),
+            cell(4, dtype=dtype),
+            num_classes=3,
+            num_glimpses=3,
+            dtype=dtype,
+            **kwargs,
+        )
+
+    return Case(make, {"images": IMAGE}, parts=("return_trace",))
+
+
 CASES = {
     "BahdanauAttention-additive": attention("additive"),
     "BahdanauAttention-bilinear": attention("bilinear"),
@@ -174,11 +201,14 @@ CASES = {
     "BahdanauAttention-scaled_dot": attention("scaled_dot"),
     "BahdanauAttention-one_step": attention("additive", query=STEP),
     "BahdanauAttention-grid": attention("additive", value=GRID),
+    "BahdanauAttention-hard": attention("additive", hard=True),
     "AttentionDecoder-gru-before": decoder("gru", "before"),
     "AttentionDecoder-gru-after": decoder("gru", "after"),
     "AttentionDecoder-lstm-before": decoder("lstm", "before"),
     "AttentionDecoder-lstm-after": decoder("lstm", "after"),
     "AttentionDecoder-grid": decoder("gru", "before", "scaled_dot", memory=GRID),
+    "AttentionDecoder-hard-before": decoder("gru", "before", hard=True),
+    "AttentionDecoder-hard-after": decoder("lstm", "after", "scaled_dot", hard=True),
     "MultiHeadSelfAttention": self_attention(),
     "MultiHeadSelfAttention-rotary": self_attention((RotaryEmbedding,)),
     "MultiHeadSelfAttention-alibi": self_attention((AlibiBias,)),
@@ -256,4 +286,30 @@ CASES = {
     "Seq2Seq-attention": translator("attention", "gru"),
     "Seq2Seq-repeated_state": translator("repeated_state", "lstm"),
     "Seq2Seq-last_state": translator("last_state", "gru"),
+    "GlimpseSensor": Case(
+        lambda **kwargs: GlimpseSensor(3, 2, **kwargs),
+        {"images": COLOR_IMAGE, "locations": (2,)},
+    ),
+    "GlimpseNetwork": Case(
+        lambda **kwargs: GlimpseNetwork(
+            GlimpseSensor(2, dtype=kwargs.get("dtype")), 4, 3, 3, **kwargs
+        ),
+        {"images": COLOR_IMAGE, "locations": (2, 2)},
+    ),
+    "LocationPolicy": Case(
+        lambda **kwargs: LocationPolicy(0.2, 5, seed=1, **kwargs),
+        {"inputs": STEP},
+        parts=("return_log_prob",),
+    ),
+    "RecurrentAttention-relu": glimpses(
+        lambda units, **kwargs: keras.layers.SimpleRNNCell(units, "relu", **kwargs)
+    ),
+    "RecurrentAttention-lstm": glimpses(keras.layers.LSTMCell, num_scales=2),
+    "RecurrentAttentionModel": Case(
+        lambda **kwargs: RecurrentAttentionModel(
+            IMAGE, 3, 3, 2, units=6, what_units=5, where_units=4, seed=1, **kwargs
+        ),
+        {"image": IMAGE},
+        is_model=True,
+    ),
 }

@@ -64,7 +64,8 @@ class Subject:
             name: keras.Input(value.shape[1:], dtype=value.dtype.name, name=name)
             for name, value in self.arguments.items()
         }
-        outputs = keras.tree.flatten(layer(**inputs))
+        parts = dict.fromkeys(self.case.parts, True)
+        outputs = keras.tree.flatten(layer(**inputs, **parts))
         if len(outputs) == 1:
             return keras.Model(inputs, outputs[0])
         flat = keras.layers.Flatten(dtype="float32")
@@ -79,4 +80,9 @@ class Subject:
         """Calls a layer or a model with tensors of the batch."""
         arguments = {**self.arguments, **(inputs or {})}
         tensors = {name: ops.convert_to_tensor(x) for name, x in arguments.items()}
-        return layer(tensors) if self.is_model else layer(**tensors, **flags)
+        return layer(self.fed(tensors)) if self.is_model else layer(**tensors, **flags)
+
+    def fed(self, arguments):
+        """The arguments in the structure that a model takes: one alone, or a dict."""
+        alone = self.is_model and len(arguments) == 1
+        return next(iter(arguments.values())) if alone else arguments

@@ -1,0 +1,344 @@
+"""Digits read by a few glimpses: recurrent visual attention on MNIST.
+
+A `RecurrentAttentionModel` learns where to look by REINFORCE and what it sees by
+cross-entropy, in one `fit`. Three tasks, as Mnih et al. (2014) have them:
+
+    python examples/glimpse_mnist.py                    # 28 x 28, 6 glimpses of 8 x 8
+    python examples/glimpse_mnist.py --task translated  # 60 x 60, 8 of 3 x 12 x 12
+    python examples/glimpse_mnist.py --task cluttered   # the same among 4 pieces
+    python examples/glimpse_mnist.py --short            # a few minutes, below 5 %
+
+The last 10,000 training images are the validation set; the epoch with the best accuracy
+of the mean policy on it is taken, and tested once: one pass over each image by the
+means, and one with locations that are drawn. No passes are put together. A training
+that was interrupted goes on where its last epoch ended; `--hours` ends it in time.
+
+Then the model is exported, served and asked, and its paths are drawn.
+"""
+
+import argparse
+import csv
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_attn import RecurrentAttentionModel
+from keras_attn.data import DigitScenes, mnist
+
+VALIDATION = 10_000
+BATCH_SIZE = 125  # divides all sets, so that one shape is compiled
+TEST_SEED = 1_000_000  # scenes of validation and test are the same in every run
+
+
+@dataclass
+class Task:
+    """A data set of the paper with its network, and the errors known of it, in %."""
+
+    size: int
+    clutter: int
+    num_glimpses: int
+    glimpse_size: int
+    num_scales: int
+    std: float
+    epochs: int
+    known: dict[str, float]
+
+
+TASKS = {
+    "digits": Task(
+        28,
+        *(0, 6, 8, 1),
+        std=0.15,
+        epochs=200,
+        known={
+            "Mnih et al. 2014, NIPS, 6 glimpses": 1.12,
+            "Mnih et al. 2014, NIPS, 7 glimpses": 1.07,
+            "Element-Research/rnn (Torch)": 0.85,
+            "kevinzakka/recurrent-visual-attention (PyTorch)": 1.21,
+        },
+    ),
+    "translated": Task(
+        60,
+        *(0, 8, 12, 3),
+        std=0.2,
+        epochs=200,
+        known={
+            "Mnih et al. 2014, NIPS, 8 glimpses": 1.20,
+            "slundqui/tfRAM (TensorFlow 1), LSTM": 0.94,
+        },
+    ),
+    "cluttered": Task(
+        60,
+        *(4, 8, 12, 3),
+        std=0.2,
+        epochs=200,
+        known={
+            "Mnih et al. 2014, NIPS, 8 glimpses": 4.04,
+            "slundqui/tfRAM (TensorFlow 1), LSTM": 2.63,
+        },
+    ),
+}
+
+
+def make_model(task, arguments):
+    return RecurrentAttentionModel(
+        (task.size, task.size, 1),
+        num_classes=10,
+        num_glimpses=task.num_glimpses,
+        glimpse_size=task.glimpse_size,
+        num_scales=task.num_scales,
+        policy_units=128,
+        cell=arguments.cell,
+        std=arguments.std or task.std,
+        num_samples=arguments.samples,
+        baseline=arguments.baseline,
+        seed=arguments.seed,
+        name=f"glimpse_{arguments.task}",
+    )
+
+
+def make_scenes(task, images, labels, seed, shuffle=False):
+    return DigitScenes(
+        images,
+        labels,
+        BATCH_SIZE,
+        size=task.size,
+        clutter=task.clutter,
+        shuffle=shuffle,
+        seed=seed,
+    )
+
+
+def compile_model(model, steps):
+    schedule = keras.optimizers.schedules.CosineDecay(
+        1e-4, steps - steps // 20, warmup_target=1e-3, warmup_steps=steps // 20
+    )
+    several = {} if keras.backend.backend() == "torch" else {"steps_per_execution": 16}
+    model.compile(
+        keras.optimizers.Adam(schedule, global_clipnorm=5.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=keras.backend.backend() != "torch",
+        **several,
+    )
+
+
+class TimeIsUp(keras.callbacks.Callback):
+    """Ends the training after an epoch when so many hours are over."""
+
+    def __init__(self, hours):
+        super().__init__()
+        self.end = time.monotonic() + 3600 * hours
+
+    def on_epoch_end(self, epoch, logs=None):
+        if time.monotonic() > self.end:
+            self.model.stop_training = True
+
+
+class Clock(keras.callbacks.Callback):
+    """Puts the seconds of an epoch, its validation included, into the logs."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds"] = round(time.monotonic() - self.start, 1)
+
+
+def read_history(path):
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def train(task, folder, arguments):
+    """Trains, or goes on with it; returns the best epoch's model and the history."""
+    images, labels = mnist.load("train")
+    scenes = make_scenes(
+        task,
+        images[:-VALIDATION][: arguments.limit],
+        labels[:-VALIDATION][: arguments.limit],
+        seed=arguments.seed,
+        shuffle=True,
+    )
+    validation = make_scenes(
+        task,
+        images[-VALIDATION:][: arguments.limit],
+        labels[-VALIDATION:][: arguments.limit],
+        seed=TEST_SEED,
+    )
+    model = make_model(task, arguments)
+    compile_model(model, len(scenes) * arguments.epochs)
+    history, best = folder / "history.csv", folder / "best.weights.h5"
+    known = [row["val_accuracy"] for row in read_history(history)]
+    model.fit(
+        scenes,
+        epochs=arguments.epochs,
+        validation_data=validation,
+        shuffle=False,  # the scenes shuffle themselves, reproducibly
+        callbacks=[
+            scenes.epoch_callback(),
+            Clock(),
+            keras.callbacks.ModelCheckpoint(
+                str(best),
+                monitor="val_accuracy",
+                mode="max",
+                save_best_only=True,
+                save_weights_only=True,
+                initial_value_threshold=max(known, default=None),
+            ),
+            keras.callbacks.CSVLogger(str(history), append=True),
+            keras.callbacks.BackupAndRestore(
+                str(folder / "backup"), delete_checkpoint=False
+            ),
+            TimeIsUp(arguments.hours),
+        ],
+        verbose=2,
+    )
+    model.load_weights(str(best))
+    return model, read_history(history)
+
+
+def test(model, task, arguments):
+    """Errors on the test set in %, of one pass by the means and of one drawn."""
+    images, labels = mnist.load("test")
+    scenes = make_scenes(
+        task, images[: arguments.limit], labels[: arguments.limit], TEST_SEED + 1
+    )
+    figures = model.evaluate(scenes, verbose=0, return_dict=True)
+    errors = [1 - figures["accuracy"], 1 - figures["sampled_accuracy"]]
+    return scenes, [round(100 * float(error), 2) for error in errors]
+
+
+def serve(model, scenes, folder, figures):
+    """Exports the model and asks it over gRPC what it answers in process."""
+    from keras_attn.serving import Client, Server, export
+
+    pixels, _ = scenes[0]
+    asked = {"image": (pixels / 255).astype("float32")}
+    version = export(
+        model,
+        folder / "saved_models" / model.name,
+        examples={"serving_default": {"image": asked["image"][:8]}},
+        card={
+            "description": "Reads a digit by a few glimpses, and says where it looked.",
+            "data": "MNIST, by Yann LeCun and Corinna Cortes.",
+            "licence": "Of the data: CC BY-SA 3.0.",
+            "metrics": figures,
+        },
+    )
+    with (
+        Server(version.parent) as server,
+        Client(server.address, model=model.name) as client,
+    ):
+        answer = client.predict(asked)
+    expected = {k: np.asarray(v) for k, v in model.explain(pixels).items()}
+    same = int(np.sum(answer["label"] == expected["label"]))
+    worst = float(np.abs(answer["locations"] - expected["locations"]).max())
+    print(
+        f"{version}: served = in process for {same} of {len(pixels)} digits, "
+        f"locations differ by {worst:.1e}"
+    )
+
+
+def draw(model, scenes, folder):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from keras_attn.plotting import glimpse_animation, glimpse_grid, glimpse_views
+
+    pixels, labels = scenes[0]
+    answer = {k: np.asarray(v) for k, v in model.explain(pixels).items()}
+    looks = {"size": model.glimpse_size, "num_scales": model.num_scales}
+    titles = [
+        f"{label}" if label == said else f"{label}, read as {said}"
+        for label, said in zip(labels[:12], answer["label"][:12], strict=True)
+    ]
+    axes = glimpse_grid(pixels[:12], answer["locations"][:12], titles=titles, **looks)
+    axes.flat[0].figure.savefig(folder / "paths.png", dpi=120)
+    axes = glimpse_views(pixels[0], answer["locations"][0], **looks)
+    axes.flat[0].figure.savefig(folder / "views.png", dpi=120)
+    glimpse_animation(
+        pixels[0], answer["locations"][0], folder / "glimpses.gif", **looks
+    )
+    plt.close("all")
+
+
+def report(task, history, figures, arguments):
+    """Prints the learning curve, and the table of what others have reached."""
+    print("| epoch | validation error | of a pass drawn | hours |")
+    print("|---|---|---|---|")
+    hours = np.cumsum([row["seconds"] for row in history]) / 3600
+    for i in sorted({*np.linspace(0, len(history) - 1, 15).round().astype(int)}):
+        row = history[i]
+        print(
+            f"| {row['epoch'] + 1:.0f} | {100 - 100 * row['val_accuracy']:.2f} "
+            f"| {100 - 100 * row['val_sampled_accuracy']:.2f} | {hours[i]:.2f} |"
+        )
+    rows = {
+        **task.known,
+        f"ours, means, {figures['hours']} h": figures["test_error"],
+        "ours, drawn": figures["test_error_sampled"],
+    }
+    print(f"\n| {arguments.task}, test error in % | |\n|---|---|")
+    for name, error in rows.items():
+        print(f"| {name} | {error:.2f} |")
+    best = min(task.known.values())
+    print(
+        f"\nThe best figure known here is {best:.2f}, "
+        f"{figures['test_error'] - best:+.2f} from ours."
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", choices=TASKS, default="digits")
+    parser.add_argument("--short", action="store_true", help="a few minutes")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--hours", type=float, default=4.0)
+    parser.add_argument("--samples", type=int, default=4, help="passes over an image")
+    parser.add_argument("--baseline", default="learned")
+    parser.add_argument("--cell", choices=("relu", "lstm"), default="relu")
+    parser.add_argument("--std", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, help="use so many digits of each set only")
+    parser.add_argument("--output", type=Path, default=Path("outputs/glimpse_mnist"))
+    arguments = parser.parse_args()
+
+    task = TASKS[arguments.task]
+    if arguments.short:
+        arguments.samples, arguments.epochs = 1, arguments.epochs or 8
+    arguments.epochs = arguments.epochs or task.epochs
+    keras.utils.set_random_seed(arguments.seed)
+    folder = arguments.output / (arguments.task + "_short" * arguments.short)
+    folder.mkdir(parents=True, exist_ok=True)
+    model, history = train(task, folder, arguments)
+    scenes, errors = test(model, task, arguments)
+    figures = {
+        "test_error": errors[0],
+        "test_error_sampled": errors[1],
+        "best_validation_error": round(
+            100 - 100 * max(row["val_accuracy"] for row in history), 2
+        ),
+        "epochs": len(history),
+        "hours": round(sum(row["seconds"] for row in history) / 3600, 2),
+        "parameters": model.count_params(),
+    }
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1))
+    report(task, history, figures, arguments)
+    draw(model, scenes, folder)
+    if keras.backend.backend() == "tensorflow":  # which is what is exported
+        serve(model, scenes, folder, figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+import keras
+from keras import ops
+
+from keras_attn.layers._checks import check_counts, check_rank, check_width
+from keras_attn.layers._projecting import ProjectingLayer
+from keras_attn.ops.gaussian_policy import gaussian_log_prob, gaussian_sample
+from keras_attn.ops.stateless_random import random_normal
+
+
+@keras.saving.register_keras_serializable("keras_attn")
+class LocationPolicy(ProjectingLayer):
+    """Says where to look next: a normal distribution around a learned place.
+
+    The mean is `tanh(W h + b)`, of `h = relu(W' inputs + b')` where there is a hidden
+    layer; the deviation is fixed. In training the location is drawn, else it is the
+    mean. A location is data: no gradient runs through it. That of its log-probability
+    runs to the mean, which is what `ops.reinforce` is made for.
+
+    Args:
+        std: Float above 0, the standard deviation, in halves of the image.
+        hidden_units: Optional int, width of a hidden layer.
+        use_bias: Bool. Adds biases.
+        kernel_initializer, bias_initializer: Initializers of the layers.
+        kernel_regularizer, bias_regularizer: Regularizers of the same.
+        kernel_constraint, bias_constraint: Constraints of the same.
+        seed: Int, seed of what is drawn.
+        **kwargs: Forwarded to `keras.layers.Layer` (`name`, `dtype`, ...).
+
+    Call arguments:
+        inputs: Tensor `(batch, dim)`, what the decision is made on.
+        return_log_prob: Bool. Also return the log-probability of the location.
+        training: Bool. Whether the location is drawn.
+
+    Returns:
+        Tensor `(batch, 2)`, row and column in [-1, 1]. What is drawn beyond is looked
+        at from the edge; its log-probability, `(batch,)` on request, is that of the
+        draw.
+
+    Raises:
+        ValueError: If an argument has the wrong rank, width or value.
+
+    Example:
+        >>> policy = keras_attn.LocationPolicy(std=0.1)
+        >>> location, log_prob = policy(state, return_log_prob=True, training=True)
+
+    Reference:
+        Mnih et al., 2014, https://arxiv.org/abs/1406.6247, section 4.
+    """
+
+    def __init__(
+        self,
+        std=0.1,
+        hidden_units=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            bias_constraint,
+            **kwargs,
+        )
+        if not std > 0:
+            raise ValueError(f"`std` must be above 0. Received: std={std}")
+        if hidden_units is not None:
+            check_counts(hidden_units=hidden_units)
+        self.std = std
+        self.hidden_units = hidden_units
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.hidden = None
+
+    def build(self, inputs_shape):
+        width = self._dim = inputs_shape[-1]
+        if self.hidden_units is not None:
+            self.hidden = self._dense(
+                "hidden", self.hidden_units, self.use_bias, "relu"
+            )
+            self.hidden.build(inputs_shape)
+            width = self.hidden_units
+        self.place = self._dense("place", 2, self.use_bias, "tanh")
+        self.place.build((*inputs_shape[:-1], width))
+
+    def call(self, inputs, return_log_prob=False, training=None):
+        check_rank("inputs", inputs.shape, (2,), "(batch, dim)")
+        check_width("inputs", inputs.shape, self._dim)
+        mean = self.mean(inputs)
+        noise = self.noise(ops.shape(mean)) if training else ops.zeros_like(mean)
+        drawn = gaussian_sample(mean, self.std, noise)
+        location = ops.cast(ops.clip(drawn, -1.0, 1.0), self.compute_dtype)
+        if not return_log_prob:
+            return location
+        log_prob = gaussian_log_prob(drawn, mean, self.std)
+        return location, ops.cast(log_prob, self.compute_dtype)
+
+    def mean(self, inputs):
+        """Means, float32 `(..., 2)`, for states `(..., dim)`."""
+        hidden = inputs if self.hidden is None else self.hidden(inputs)
+        return ops.cast(self.place(hidden), "float32")
+
+    def noise(self, shape):
+        """Standard normal numbers; those of a whole loop are drawn before it."""
+        return random_normal(self.seed_generator.next(), 0, shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "std": self.std,
+            "hidden_units": self.hidden_units,
+            "seed": self.seed,
+        }

@@ -1,0 +1,311 @@
+import keras
+from keras import layers, ops
+
+from keras_attn.layers.glimpse_network import GlimpseNetwork
+from keras_attn.layers.glimpse_sensor import GlimpseSensor
+from keras_attn.layers.location_policy import LocationPolicy
+from keras_attn.layers.recurrent_attention import RecurrentAttention
+from keras_attn.models._configured import ConfiguredModel
+from keras_attn.ops.reinforce import baseline_loss, leave_one_out, reinforce_loss
+
+CELLS = ("relu", "lstm")
+BASELINES = ("learned", "leave_one_out", "self_critical", None)
+
+
+@keras.saving.register_keras_serializable("keras_attn")
+class RecurrentAttentionModel(ConfiguredModel):
+    """Classifies images by a few glimpses, and learns where to look.
+
+    A functional model from `(batch, *image_shape)`, floats in [0, 1] or uint8, to
+    logits `(batch, num_classes)`. It is compiled with any loss and metrics of logits.
+    `fit` adds REINFORCE for the choice of locations to that loss: each image is passed
+    over `num_samples` times with locations that are drawn, and what a pass is rewarded
+    with, by default 1 for the right class, is held against a baseline. Each pass is a
+    row of its own to loss and metrics.
+
+    `evaluate` and `predict` take one pass by the means of the policy, which is
+    deterministic. `evaluate` also reports what one pass with locations that are drawn
+    is rewarded with, `sampled_accuracy`, or `sampled_reward` with a reward of your
+    own. No figure is that of several passes put together.
+
+    Args:
+        image_shape: Ints `(height, width, channels)`.
+        num_classes: Int.
+        num_glimpses: Int, looks at an image, of which the first is at the middle.
+        glimpse_size: Int, pixels along a side of a glimpse.
+        num_scales: Int, see `GlimpseSensor`.
+        units: Int, width of glimpse network and core.
+        what_units, where_units: Ints, see `GlimpseNetwork`.
+        policy_units: Optional int, width of a hidden layer of the policy.
+        cell: `"relu"`, a simple RNN, or `"lstm"`.
+        std: Float, deviation of the locations in training, in halves of the image.
+        num_samples: Int, passes over each image in training.
+        baseline: `"learned"`, `"leave_one_out"`, which wants at least two samples,
+            `"self_critical"`, which is the reward of a pass by the means, or `None`.
+        reward: Optional function of labels and logits, `(rows, ...)` and `(rows,
+            num_classes)`, to rewards `(rows,)`. For a model that is saved it must be
+            registered with Keras.
+        reinforce_weight: Float, weight of the surrogate in the loss. (The baseline
+            is trained apart, with weight one.)
+        seed: Int, seed of the locations that are drawn.
+        dtype: Dtype or dtype policy of all layers.
+        **kwargs: Forwarded to `keras.Model` (`name`, `trainable`).
+
+    Example:
+        >>> model = keras_attn.RecurrentAttentionModel((28, 28, 1), 10)
+        >>> model.compile(
+        ...     "adam",
+        ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        ...     metrics=["accuracy"],
+        ...     jit_compile=True,
+        ... )
+        >>> model.fit(images, labels, batch_size=128)
+        >>> model.explain(images)["locations"]
+
+    Reference:
+        Mnih et al., 2014, https://arxiv.org/abs/1406.6247.
+    """
+
+    arguments = (
+        "image_shape",
+        "num_classes",
+        "num_glimpses",
+        "glimpse_size",
+        "num_scales",
+        "units",
+        "what_units",
+        "where_units",
+        "policy_units",
+        "cell",
+        "std",
+        "num_samples",
+        "baseline",
+        "reward",
+        "reinforce_weight",
+        "seed",
+    )
+
+    def __init__(
+        self,
+        image_shape,
+        num_classes,
+        num_glimpses=6,
+        glimpse_size=8,
+        num_scales=1,
+        units=256,
+        what_units=128,
+        where_units=128,
+        policy_units=None,
+        cell="relu",
+        std=0.1,
+        num_samples=4,
+        baseline="learned",
+        reward=None,
+        reinforce_weight=1.0,
+        seed=None,
+        dtype=None,
+        **kwargs,
+    ):
+        if len(image_shape) != 3 or not all(image_shape):
+            raise ValueError(
+                "`image_shape` must be (height, width, channels). "
+                f"Received: image_shape={image_shape}"
+            )
+        if cell not in CELLS:
+            raise ValueError(f"`cell` must be one of {CELLS}. Received: cell={cell!r}")
+        if baseline not in BASELINES:
+            raise ValueError(
+                f"`baseline` must be one of {BASELINES}. "
+                f"Received: baseline={baseline!r}"
+            )
+        least = 2 if baseline == "leave_one_out" else 1
+        if not isinstance(num_samples, int) or num_samples < least:
+            raise ValueError(
+                f"`num_samples` must be an int of at least {least} with "
+                f"baseline={baseline!r}. Received: num_samples={num_samples!r}"
+            )
+        if reward is not None and not callable(reward):
+            raise ValueError(
+                "`reward` must be a function of labels and logits. "
+                f"Received: reward={reward!r}"
+            )
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        sensor = GlimpseSensor(glimpse_size, num_scales, dtype=policy, name="sensor")
+        attention = RecurrentAttention(
+            GlimpseNetwork(
+                sensor, units, what_units, where_units, dtype=policy, name="glimpse"
+            ),
+            LocationPolicy(std, policy_units, seed=seed, dtype=policy, name="policy"),
+            _make_cell(cell, units, policy),
+            num_classes,
+            num_glimpses,
+            use_baseline=baseline == "learned",
+            dtype=policy,
+            name="attention",
+        )
+        image = keras.Input(tuple(image_shape), name="image")
+        super().__init__(image, attention(image), **kwargs)
+
+        self.attention = attention
+        self.image_shape = list(image_shape)
+        self.num_classes, self.num_glimpses = num_classes, num_glimpses
+        self.glimpse_size, self.num_scales = glimpse_size, num_scales
+        self.units, self.what_units, self.where_units = units, what_units, where_units
+        self.policy_units, self.cell = policy_units, cell
+        self.std, self.num_samples = std, num_samples
+        self.baseline, self.reward = baseline, reward
+        self.reinforce_weight, self.seed = reinforce_weight, seed
+        self.policy = policy
+        name = "sampled_accuracy" if reward is None else "sampled_reward"
+        self.sampled_reward = keras.metrics.Mean(name)
+
+    def call(self, inputs, training=None, mask=None):
+        """Logits; in training a dict of all passes, which `compute_loss` reads."""
+        images = self._images(inputs)
+        if not training:
+            return self.attention(images, training=False)
+        logits, trace = self.attention(
+            images,
+            num_samples=self.num_samples,
+            include_mean=self.baseline == "self_critical",
+            return_trace=True,
+            training=True,
+        )
+        return {"logits": logits, **trace}
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        if not training:
+            drawn = self.attention(self._images(x), num_samples=1)
+            self.sampled_reward.update_state(
+                self._reward(y, drawn)[:, 0], sample_weight
+            )
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        logits = self._drawn(y_pred["logits"])
+        reward = self._reward(y, logits)
+        self.sampled_reward.update_state(ops.mean(reward, axis=1), sample_weight)
+        loss = super().compute_loss(
+            x, *_one_row_a_pass(y, logits, sample_weight), training
+        )
+        weight = 1.0
+        if sample_weight is not None:
+            weight = ops.cast(ops.reshape(sample_weight, (-1, 1)), "float32")
+        return loss + ops.mean(weight * self._reinforce(y, y_pred, reward))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if isinstance(y_pred, dict):
+            logits = self._drawn(y_pred["logits"])
+            y, y_pred, sample_weight = _one_row_a_pass(y, logits, sample_weight)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def explain(self, images):
+        """Answers, and says where it looked: one pass by the means of the policy.
+
+        Args:
+            images: Tensor `(batch, *image_shape)`, floats or uint8.
+
+        Returns:
+            Dict of `label` int32 `(batch,)`, `probabilities` float32 `(batch,
+            num_classes)` and `locations` float32 `(batch, num_glimpses, 2)`, row and
+            column in [-1, 1].
+        """
+        logits, trace = self.attention(self._images(images), return_trace=True)
+        probabilities = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+        return {
+            "label": ops.cast(ops.argmax(probabilities, axis=-1), "int32"),
+            "probabilities": probabilities,
+            "locations": trace["locations"],
+        }
+
+    def serving_signatures(self):
+        """What a server offers of this model, for `keras_attn.serving.export`.
+
+        `serving_default` takes `image`, float32 in [0, 1], and answers as `explain`
+        does.
+
+        Returns:
+            Dict `{name: (function, {input: tf.TensorSpec})}`.
+        """
+        import tensorflow as tf
+
+        image = tf.TensorSpec((None, *self.image_shape), tf.float32, name="image")
+        return {
+            "serving_default": (
+                lambda inputs: self.explain(inputs["image"]),
+                {"image": image},
+            )
+        }
+
+    def get_config(self):
+        config = super().get_config()
+        reward = self.reward and keras.saving.serialize_keras_object(self.reward)
+        return {**config, "reward": reward}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        reward = config["reward"] and keras.saving.deserialize_keras_object(
+            config["reward"], custom_objects
+        )
+        return cls(**{**config, "reward": reward})
+
+    def _images(self, inputs):
+        """Images with an axis of channels, which may be left out where it is one."""
+        images = ops.convert_to_tensor(inputs)
+        one = len(images.shape) == 3 and self.image_shape[-1] == 1
+        return images[..., None] if one else images
+
+    def _drawn(self, passes):
+        """The passes with locations that were drawn, without the one by the means."""
+        return passes[:, 1:] if self.baseline == "self_critical" else passes
+
+    def _reward(self, y, logits):
+        """Rewards `(batch, passes)`, data: no gradient runs through them."""
+        y, rows, _ = _one_row_a_pass(y, logits)
+        reward = (self.reward or _is_right)(y, rows)
+        reward = ops.cast(ops.stop_gradient(reward), "float32")
+        return ops.reshape(reward, ops.shape(logits)[:2])
+
+    def _reinforce(self, y, passes, reward):
+        """The surrogate, and the loss of a learned baseline, `(batch, passes)`."""
+        if self.num_glimpses == 1:
+            return ops.zeros_like(reward)
+        apart = 0.0
+        baseline = None
+        if self.baseline == "learned":
+            baseline = passes["values"]
+            apart = ops.mean(baseline_loss(baseline, reward), axis=-1)
+        elif self.baseline == "leave_one_out":
+            baseline = leave_one_out(reward)
+        elif self.baseline == "self_critical":
+            baseline = self._reward(y, passes["logits"][:, :1])[:, 0]
+        surrogate = reinforce_loss(self._drawn(passes["log_prob"]), reward, baseline)
+        return apart + self.reinforce_weight * ops.sum(surrogate, axis=-1)
+
+
+def _make_cell(name, units, policy):
+    if name == "lstm":
+        return layers.LSTMCell(units, dtype=policy, name="core")
+    return layers.SimpleRNNCell(units, "relu", dtype=policy, name="core")
+
+
+def _one_row_a_pass(y, logits, sample_weight=None):
+    """Labels, logits `(batch * passes, classes)` and weights, a row for each pass."""
+    passes = logits.shape[1]
+
+    def repeat(tensor):
+        if tensor is None or passes == 1:
+            return tensor
+        return ops.repeat(ops.convert_to_tensor(tensor), passes, axis=0)
+
+    rows = ops.reshape(logits, (-1, logits.shape[-1]))
+    return repeat(y), rows, repeat(sample_weight)
+
+
+def _is_right(y, logits):
+    """1 where the largest logit is that of the label, a class or one-hot."""
+    y = ops.convert_to_tensor(y)
+    if len(y.shape) == 2 and y.shape[-1] == logits.shape[-1] > 1:
+        y = ops.argmax(y, axis=-1)
+    y = ops.cast(ops.reshape(y, (-1,)), "int32")
+    return ops.cast(ops.equal(y, ops.cast(ops.argmax(logits, -1), "int32")), "float32")

@@ -1,0 +1,72 @@
+import keras
+import numpy as np
+import pytest
+from scipy import stats
+
+from keras_attn import LocationPolicy
+
+
+@pytest.fixture
+def states(rng):
+    return rng.normal(size=(20_000, 4)).astype("float32")
+
+
+def mean_of(policy, states):
+    """The formula of the docstring, in float64."""
+    weights = [keras.ops.convert_to_numpy(w).astype("float64") for w in policy.weights]
+    for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        states = np.maximum(states @ kernel + bias, 0.0)
+    return np.tanh(states @ weights[-2] + weights[-1])
+
+
+@pytest.mark.parametrize("hidden_units", [None, 6])
+def test_without_training_the_location_is_the_mean(states, hidden_units):
+    policy = LocationPolicy(0.3, hidden_units, bias_initializer="normal")
+    location, log_prob = policy(states, return_log_prob=True)
+    np.testing.assert_allclose(location, mean_of(policy, states), atol=1e-5)
+    expected = 2 * stats.norm(scale=0.3).logpdf(0.0)
+    np.testing.assert_allclose(log_prob, np.full(len(states), expected), rtol=1e-5)
+
+
+def test_in_training_it_is_drawn_and_looked_at_from_the_edge(states):
+    policy = LocationPolicy(0.3, seed=1)
+    location, log_prob = policy(states, return_log_prob=True, training=True)
+    location = keras.ops.convert_to_numpy(location)
+    assert np.abs(location).max() == 1.0
+    mean = mean_of(policy, states)
+    inside = np.abs(location).max(axis=1) < 1.0
+    density = stats.norm(mean, 0.3).logpdf(location).sum(axis=1)
+    np.testing.assert_allclose(log_prob[inside], density[inside], atol=1e-4)
+    free = np.abs(mean).max(axis=1) < 0.1  # which hardly ever reach the edge
+    drawn = (location - mean)[free] / 0.3
+    for column in drawn.T:
+        assert stats.kstest(column, stats.norm.cdf).pvalue > 1e-4
+    again = keras.ops.convert_to_numpy(policy(states, training=True))
+    assert not np.array_equal(again, location)
+    twin = LocationPolicy(0.3, seed=1)
+    twin.build(states.shape)
+    twin.set_weights(policy.get_weights())
+    np.testing.assert_array_equal(twin(states, training=True), location)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"std": 0.0}, "`std` must be above 0. Received: std=0.0"),
+        ({"std": float("nan")}, "`std` must be above 0. Received: std=nan"),
+        ({"hidden_units": 0}, "`hidden_units` must be an int of at least 1"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LocationPolicy(**arguments)
+
+
+def test_states_of_another_rank_or_width_are_named(states):
+    policy = LocationPolicy()
+    policy(states)
+    with pytest.raises(ValueError, match=r"`inputs` must have shape \(batch, dim\)"):
+        policy(states[None])
+    with pytest.raises(ValueError, match="`inputs` must have width 4"):
+        policy(states[:, :3])
