@@ -24,9 +24,9 @@ import keras
 import numpy as np
 import sacrebleu
 
-from keras_attn import Seq2Seq, Transformer
+from keras_attn import Decoder, Seq2Seq, Transformer
 from keras_attn.data import BucketedPairs, encode, multi30k, train_tokenizer
-from keras_attn.models.seq2seq import CONTEXTS, GreedyDecoder
+from keras_attn.models.seq2seq import CONTEXTS
 from keras_attn.serving import Client, Server, export
 
 VOCABULARY_SIZE = 4000
@@ -65,7 +65,7 @@ class Translator:
     """Translates lists of sentences with a model and its tokenizers."""
 
     def __init__(self, model, source_tokenizer, target_tokenizer, batch_size=128):
-        self.decoder = GreedyDecoder(model)
+        self.decoder = Decoder(model)
         self.decoder.compile(jit_compile=True)
         self.tokenizers = source_tokenizer, target_tokenizer
         self.batch_size = batch_size

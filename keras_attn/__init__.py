@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from keras_attn.layers.transformer_decoder_block import (
         TransformerDecoderBlock as TransformerDecoderBlock,
     )
+    from keras_attn.models.decoder import Decoder as Decoder
     from keras_attn.models.known_labels_loss import KnownLabelsLoss as KnownLabelsLoss
     from keras_attn.models.molecular_graph_net import (
         MolecularGraphNet as MolecularGraphNet,
     )
-    from keras_attn.models.seq2seq import GreedyDecoder as GreedyDecoder
     from keras_attn.models.seq2seq import Seq2Seq as Seq2Seq
     from keras_attn.models.transformer import Transformer as Transformer
     from keras_attn.models.transformer_decoder import (
@@ -63,11 +63,11 @@ _MODULES = {
     "AttentionPooling": "keras_attn.layers.attention_pooling",
     "BahdanauAttention": "keras_attn.layers.bahdanau_attention",
     "ChebyshevConv": "keras_attn.layers.chebyshev_conv",
+    "Decoder": "keras_attn.models.decoder",
     "EdgeConv": "keras_attn.layers.edge_conv",
     "GraphAttention": "keras_attn.layers.graph_attention",
     "GraphConv": "keras_attn.layers.graph_conv",
     "GraphPooling": "keras_attn.layers.graph_pooling",
-    "GreedyDecoder": "keras_attn.models.seq2seq",
     "KnownLabelsLoss": "keras_attn.models.known_labels_loss",
     "LearnedPositions": "keras_attn.layers.learned_positions",
     "MessagePassing": "keras_attn.layers.message_passing",

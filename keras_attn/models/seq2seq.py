@@ -1,13 +1,12 @@
 import keras
 from keras import layers, ops
 
-from keras_attn.decoding.greedy import greedy_search
 from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._quantized import policy_at
 from keras_attn.layers._repeat_like import RepeatLike
 from keras_attn.layers.attention_decoder import AttentionDecoder
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
-from keras_attn.models._encoder_decoder import EncoderDecoder, check_token_ids
+from keras_attn.models._encoder_decoder import Begun, EncoderDecoder, check_token_ids
 
 CONTEXTS = ("attention", "repeated_state", "last_state")
 CELLS = {
@@ -225,95 +224,35 @@ class Seq2Seq(EncoderDecoder):
         ]
         return memory, mask, summaries[0], states
 
-    def decode(self, source, max_length=None):
-        """Writes a target for each source, greedily, in one loop.
-
-        Runs eagerly, inside a `tf.function` or `jax.jit`, and in an exported graph.
-        `keras_attn.models.GreedyDecoder` brings it under `predict`.
-
-        Args:
-            source: int32 tensor `(batch, source_time)`, 0 is padding.
-            max_length: Int, steps at the most. Defaults to the model's `max_length`.
-
-        Returns:
-            Dict of `tokens` int32 `(batch, max_length)`, the end token included where
-            it was written and zeros after it; `lengths` int32 `(batch,)` that count
-            them; `score` float32 `(batch,)`, their log-probability; and with
-            `context="attention"` the `attention_scores`, `(batch, max_length,
-            source_time)`.
-        """
-        source = ops.convert_to_tensor(source, "int32")
+    def begin(self, source, max_length):
         memory, mask, summary, states = self.encode(source)
-        attends = self.context == "attention"
-        key = self.decoder.attention.project_key(memory, mask) if attends else None
+        if self.context == "attention":
+            key = self.decoder.attention.project_key(memory, mask)
+            emitted = {"attention_scores": memory[..., 0]}
+            return Begun(self._read, states, emitted, (memory, key, mask), mask)
+        repeated = [summary] if self.context == "repeated_state" else None
+        return Begun(self._write, states, {}, repeated, None)
 
-        def step(last, states):
-            # Looked up as a sequence of one: slicing drops the embedding's mask.
-            embedded = self.target_embedding(last[:, None])[:, 0]
-            emitted = {}
-            if attends:
-                output, weights, states = self.decoder.step(
-                    embedded, states, memory, key, mask
-                )
-                emitted = {"attention_scores": weights}
-            else:
-                repeated = [summary] if self.context == "repeated_state" else []
-                inputs = ops.concatenate([embedded, *repeated], axis=-1)
-                output, states = self.decoder.cell(inputs, states)
-                output = ops.concatenate([output, *repeated], axis=-1)
-            read = self.readout(ops.concatenate([output, embedded], axis=-1))
-            return self.logits(read), list(states), emitted
+    def _read(self, last, states, constants):
+        """A step with attention."""
+        embedded = self._embed(last)
+        output, weights, states = self.decoder.step(embedded, states, *constants)
+        logits = self._read_out([output, embedded])
+        return logits, states, {"attention_scores": weights}
 
-        shapes = {"attention_scores": memory[..., 0]} if attends else {}
-        tokens, lengths, score, emitted = greedy_search(
-            step,
-            states,
-            shapes,
-            self.start_token_id,
-            self.end_token_id,
-            self.max_length if max_length is None else max_length,
-        )
-        return {"tokens": tokens, "lengths": lengths, "score": score, **emitted}
+    def _write(self, last, states, repeated=()):
+        """A step without attention."""
+        embedded = self._embed(last)
+        inputs = ops.concatenate([embedded, *repeated], axis=-1)
+        output, states = self.decoder.cell(inputs, states)
+        return self._read_out([output, *repeated, embedded]), list(states), {}
 
+    def _embed(self, last):
+        # Looked up as a sequence of one: slicing drops the embedding's mask.
+        return self.target_embedding(last[:, None])[:, 0]
 
-@keras.saving.register_keras_serializable("keras_attn")
-class GreedyDecoder(keras.Model):
-    """`Seq2Seq.decode` under `predict`, compiled once for each shape of the source.
-
-    Args:
-        seq2seq: A `Seq2Seq`.
-        **kwargs: Forwarded to `keras.Model`.
-
-    Call arguments:
-        source: int32 tensor `(batch, source_time)`, 0 is padding.
-
-    Returns:
-        The dict of `Seq2Seq.decode`.
-
-    Example:
-        >>> decoder = keras_attn.models.GreedyDecoder(model)
-        >>> decoder.compile(jit_compile=True)
-        >>> decoder.predict(source, batch_size=64)["tokens"]
-    """
-
-    def __init__(self, seq2seq, **kwargs):
-        super().__init__(**kwargs)
-        self.seq2seq = seq2seq
-        self.built = True
-
-    def call(self, source):
-        return self.seq2seq.decode(source)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "seq2seq": keras.saving.serialize_keras_object(self.seq2seq),
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        seq2seq = keras.saving.deserialize_keras_object(config["seq2seq"])
-        return cls(**{**config, "seq2seq": seq2seq})
+    def _read_out(self, parts):
+        return self.logits(self.readout(ops.concatenate(parts, axis=-1)))
 
 
 def _pair_directions(states):

@@ -1,14 +1,8 @@
 import keras
 from keras import ops
 
-from keras_attn.decoding.greedy import greedy_search
-from keras_attn.models._encoder_decoder import EncoderDecoder, check_token_ids
-from keras_attn.models._stack import (
-    Stack,
-    check_arguments,
-    check_counts,
-    logits_layer,
-)
+from keras_attn.models._encoder_decoder import Begun, EncoderDecoder, check_token_ids
+from keras_attn.models._stack import Stack, check_arguments, logits_layer
 
 
 @keras.saving.register_keras_serializable("keras_attn")
@@ -166,59 +160,29 @@ class Transformer(EncoderDecoder):
         mask = ops.not_equal(source, 0)
         return self.encoder(source, mask=mask), mask
 
-    def decode(self, source, max_length=None):
-        """Writes a target for each source, greedily, in one loop.
+    def begin(self, source, max_length):
+        """The decoder reads each token once: keys and values of earlier ones are kept.
 
-        The decoder reads each token once: keys and values of earlier ones are
-        cached. Runs eagerly, inside a `tf.function` or `jax.jit`, and in an exported
-        graph. `keras_attn.GreedyDecoder` brings it under `predict`.
-
-        Args:
-            source: int32 tensor `(batch, source_time)`, 0 is padding.
-            max_length: Int, steps at the most. Defaults to the model's `max_length`.
-
-        Returns:
-            Dict of `tokens` int32 `(batch, max_length)`, the end token included where
-            it was written and zeros after it; `lengths` int32 `(batch,)` that count
-            them; `score` float32 `(batch,)`, their log-probability; and
-            `attention_scores` `(batch, max_length, source_time)`, the last block's
-            weights on the source, averaged over its heads.
-
-        Raises:
-            ValueError: If `max_length` is no int of at least 1, or more than there are
-                learned positions.
+        The scores are the last block's, averaged over its heads.
         """
-        source = ops.convert_to_tensor(source, "int32")
-        steps = self.max_length if max_length is None else max_length
-        check_counts(max_length=steps)
-        self.decoder.check_steps(steps)
+        self.decoder.check_steps(max_length)
         memory, mask = self.encode(source)
         projected = [b.project_memory(memory, mask) for b in self.decoder.blocks]
-        batch = ops.shape(source)[0]
+        rows = ops.shape(source)[0]
 
-        def step(last, states):
+        def step(last, states, constants):
             caches, position = states
+            *memory, mask = constants
             stream, caches, scores = self.decoder.step(
-                last[:, None],
-                caches,
-                position,
-                (memory, projected),
-                memory_mask=mask,
+                last[:, None], caches, position, memory, memory_mask=mask
             )
             scores = ops.mean(scores, axis=1)[:, 0]
             logits = self.logits(stream)[:, 0]
             return logits, [caches, position + 1], {"attention_scores": scores}
 
         states = [
-            self.decoder.make_caches(batch, steps),
-            ops.zeros((batch,), "int32"),
+            self.decoder.make_caches(rows, max_length),
+            ops.zeros((rows,), "int32"),
         ]
-        tokens, lengths, score, emitted = greedy_search(
-            step,
-            states,
-            {"attention_scores": memory[..., 0]},
-            self.start_token_id,
-            self.end_token_id,
-            steps,
-        )
-        return {"tokens": tokens, "lengths": lengths, "score": score, **emitted}
+        emitted = {"attention_scores": memory[..., 0]}
+        return Begun(step, states, emitted, (memory, projected, mask), mask)

@@ -1,4 +1,4 @@
-"""Dropout as a function of its seed, which a backward pass can draw again.
+"""Chance as a function of its seed, such as dropout that a backward pass draws again.
 
 Every element hashes its own place with the seed. Under XLA that is one fused pass,
 where TensorFlow's generators cost ten to hundreds of times as much on a CPU, and the
@@ -30,10 +30,7 @@ def dropout_keep(seed, index, shape, rate):
     """
     if keras.backend.backend() == "torch":
         return _torch_uniform(seed, index, shape) >= rate
-    first, second = ops.unstack(ops.cast(seed, "uint32"), 2)
-    size = math.prod(shape)
-    places = ops.cast(ops.arange(size), "uint32") + _mix(first)
-    hashed = _mix(_mix(places) ^ (second + _mix(ops.cast(index, "uint32"))))
+    hashed = _hash(seed, index, shape)
     return ops.reshape(hashed >= ops.cast(int(rate * 2**32), "uint32"), shape)
 
 
@@ -44,6 +41,27 @@ def dropout_factors(seed, index, shape, rate):
     """
     keep = dropout_keep(seed, index, shape, rate)
     return ops.cast(keep, "float32") / (1.0 - rate)
+
+
+def stateless_uniform(seed, index, shape):
+    """Numbers between 0 and 1, neither included, a function of the arguments alone.
+
+    Takes the arguments of `dropout_keep` but for `rate`, returns a float32 tensor of
+    `shape`.
+    """
+    if keras.backend.backend() == "torch":
+        return ops.clip(_torch_uniform(seed, index, shape), 2.0**-24, 1 - 2.0**-24)
+    hashed = ops.right_shift(_hash(seed, index, shape), ops.cast(9, "uint32"))
+    # 23 bits and half of the last one, which is as much as a float32 holds.
+    uniform = (ops.cast(hashed, "float32") + 0.5) * 2.0**-23
+    return ops.reshape(uniform, shape)
+
+
+def _hash(seed, index, shape):
+    """Random bits, uint32, for each element of a tensor of `shape`, in one axis."""
+    first, second = ops.unstack(ops.cast(seed, "uint32"), 2)
+    places = ops.cast(ops.arange(math.prod(shape)), "uint32") + _mix(first)
+    return _mix(_mix(places) ^ (second + _mix(ops.cast(index, "uint32"))))
 
 
 def _mix(bits):
