@@ -38,3 +38,8 @@ def test_the_page_on_attention_runs_from_top_to_bottom(folder):
 def test_the_page_on_graphs_runs_from_top_to_bottom():
     pytest.importorskip("rdkit")
     assert run("graphs.md") == 6
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="its snippets compile with XLA")
+def test_the_page_on_decoding_runs_from_top_to_bottom():
+    assert run("decoding.md") >= 6

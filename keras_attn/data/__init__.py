@@ -12,6 +12,7 @@ _HOMES = {
     "FetchError": "fetch",
     "Graph": "graph",
     "GraphBatch": "graph_batch",
+    "Vocabulary": "vocabulary",
     "encode": "tokenizers",
     "grid_graph": "grid",
     "laplacian_basis": "laplacian",
@@ -24,12 +25,16 @@ _HOMES = {
 _MODULES = (
     "bucketing",
     "dates",
+    "emoji_captions",
     "graph_sources",
+    "im2latex",
     "moleculenet",
     "molecules",
     "multi30k",
     "planetoid",
+    "scenes",
     "splits",
+    "spoken_digits",
     "tokenizers",
 )
 

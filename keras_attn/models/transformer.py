@@ -1,12 +1,14 @@
 import keras
 from keras import ops
 
-from keras_attn.models._encoder_decoder import Begun, EncoderDecoder, check_token_ids
+from keras_attn.models._begun import Begun
+from keras_attn.models._encoder_decoder import check_token_ids
 from keras_attn.models._stack import Stack, check_arguments, logits_layer
+from keras_attn.models._translator import Translator
 
 
 @keras.saving.register_keras_serializable("keras_attn")
-class Transformer(EncoderDecoder):
+class Transformer(Translator):
     """The encoder-decoder of "Attention is all you need".
 
     A functional model on `{"source", "target"}`, two int32 tensors `(batch, time)`
@@ -29,6 +31,9 @@ class Transformer(EncoderDecoder):
         gated: Bool. Gates the feed-forward.
         normalize_first: Bool. Whether the norms come before the sublayers.
         normalization: `"layer"` or `"rms"`.
+        scheduled_sampling: Float in [0, 1], or a `keras.optimizers.schedules` schedule
+            of it: the share of the target's tokens that training replaces by what the
+            model itself would write there.
         start_token_id: Int, the token before the first one.
         end_token_id: Int, the token that ends a target.
         max_length: Int, number of tokens that decoding writes at the most, and of
@@ -47,7 +52,8 @@ class Transformer(EncoderDecoder):
         >>> model.decode(source)["tokens"]
 
     Reference:
-        Vaswani et al., 2017, https://arxiv.org/abs/1706.03762.
+        Vaswani et al., 2017, https://arxiv.org/abs/1706.03762. Mihaylova and Martins,
+        2019, https://arxiv.org/abs/1906.07651 (scheduled sampling).
     """
 
     arguments = (
@@ -63,6 +69,7 @@ class Transformer(EncoderDecoder):
         "gated",
         "normalize_first",
         "normalization",
+        "scheduled_sampling",
         "start_token_id",
         "end_token_id",
         "max_length",
@@ -82,6 +89,7 @@ class Transformer(EncoderDecoder):
         gated=False,
         normalize_first=True,
         normalization="layer",
+        scheduled_sampling=0.0,
         start_token_id=2,
         end_token_id=3,
         max_length=64,
@@ -144,6 +152,7 @@ class Transformer(EncoderDecoder):
         self.activation, self.gated = activation, gated
         self.normalize_first = normalize_first
         self.normalization = normalization
+        self.scheduled_sampling = scheduled_sampling
         self.start_token_id, self.end_token_id = start_token_id, end_token_id
         self.max_length = max_length
         self.policy = policy
@@ -160,7 +169,7 @@ class Transformer(EncoderDecoder):
         mask = ops.not_equal(source, 0)
         return self.encoder(source, mask=mask), mask
 
-    def begin(self, source, max_length):
+    def begin(self, source, *, max_length):
         """The decoder reads each token once: keys and values of earlier ones are kept.
 
         The scores are the last block's, averaged over its heads.

@@ -7,6 +7,7 @@ import keras
 
 from keras_attn import (
     AlibiBias,
+    AskAttendAnswer,
     AttentionDecoder,
     AttentionPooling,
     BahdanauAttention,
@@ -15,7 +16,11 @@ from keras_attn import (
     GraphAttention,
     GraphConv,
     GraphPooling,
+    ImageCaptioner,
+    ImageToMarkup,
     LearnedPositions,
+    ListenAttendSpell,
+    LogMel,
     MessagePassing,
     MultiHeadAttention,
     MultiHeadSelfAttention,
@@ -72,11 +77,16 @@ def attention(alignment, query=STEPS, value=MEMORY):
     )
 
 
-def decoder(cell, attend, alignment="additive", memory=MEMORY):
+def decoder(cell, attend, alignment="additive", memory=MEMORY, **options):
     def make(dtype=None, **kwargs):
         reader = BahdanauAttention(4, alignment, dtype=dtype)
         return AttentionDecoder(
-            CELLS[cell](4, dtype=dtype), reader, attend, dtype=dtype, **kwargs
+            CELLS[cell](4, dtype=dtype),
+            reader,
+            attend,
+            dtype=dtype,
+            **options,
+            **kwargs,
         )
 
     return Case(
@@ -124,13 +134,24 @@ def decoder_block(**options):
     )
 
 
-def translator(context, cell):
+def translator(context, cell, **options):
     return Case(
         lambda **kwargs: Seq2Seq(
-            9, 8, units=4, embedding_dim=3, context=context, cell=cell, **kwargs
+            9, 8, 4, 3, context=context, cell=cell, **options, **kwargs
         ),
         {"source": (5,), "target": (4,)},
         vocabularies={"source": 9, "target": 8},
+    )
+
+
+def reader(model, *arguments, indices=None, **inputs):
+    """A model that writes about what it reads, of which `inputs` are the shapes."""
+    ids = dict.fromkeys({"question", "target"} & {*inputs, "target"}, 7)
+    return Case(
+        lambda **kwargs: model(7, *arguments, units=4, embedding_dim=3, **kwargs),
+        {**inputs, "target": (3,)},
+        vocabularies=ids,
+        indices=indices or {},
     )
 
 
@@ -173,6 +194,7 @@ CASES = {
     "AttentionDecoder-lstm-before": decoder("lstm", "before"),
     "AttentionDecoder-lstm-after": decoder("lstm", "after"),
     "AttentionDecoder-grid": decoder("gru", "before", "scaled_dot", memory=GRID),
+    "AttentionDecoder-coverage": decoder("gru", "before", coverage=0.5),
     "MultiHeadSelfAttention": self_attention(),
     "MultiHeadSelfAttention-rotary": self_attention((RotaryEmbedding,)),
     "MultiHeadSelfAttention-alibi": self_attention((AlibiBias,)),
@@ -229,7 +251,23 @@ CASES = {
     "GraphPooling-mean": pooling(GraphPooling, "mean"),
     "GraphPooling-max": pooling(GraphPooling, "max"),
     "AttentionPooling": pooling(AttentionPooling, 5, flags=(SCORES,)),
+    "LogMel": Case(
+        lambda **kwargs: LogMel(4, 800, 8, 3, **kwargs),
+        {"audio": (50,)},
+        indices={"lengths": ((), 51)},
+    ),
+    "ListenAttendSpell": reader(
+        ListenAttendSpell, 3, 1, 4, 800, audio=(70,), indices={"lengths": ((), 71)}
+    ),
+    "ImageCaptioner": reader(ImageCaptioner, (4, 6, 3), (2, 3), image=(4, 6, 3)),
+    "ImageToMarkup": reader(ImageToMarkup, (4, 8, 1), (2, 3), 3, image=(4, 8, 1)),
+    "AskAttendAnswer": reader(
+        AskAttendAnswer, 7, (4, 4, 3), (2, 3), 4, image=(4, 4, 3), question=(4,)
+    ),
     "Seq2Seq-attention": translator("attention", "gru"),
+    "Seq2Seq-own_tokens": translator(
+        "attention", "gru", coverage=0.5, scheduled_sampling=0.5
+    ),
     "Seq2Seq-repeated_state": translator("repeated_state", "lstm"),
     "Seq2Seq-last_state": translator("last_state", "gru"),
 }

@@ -252,7 +252,7 @@ def test_a_saved_model_answers_alike(subject, tmp_path):
     expected = ops.convert_to_numpy(model(subject.arguments))
     signatures = None
     if subject.is_model:  # the forward pass is not among a translator's own signatures
-        specs = {n: tf.TensorSpec((None, None), tf.int32, n) for n in subject.inputs}
+        specs = {n: tf.TensorSpec(x.shape, x.dtype, n) for n, x in model.input.items()}
         signatures = {"serving_default": (lambda x: {"logits": model(x)}, specs)}
     path = export(model, tmp_path / "subject", signatures, allowed_batch_sizes=[1])
     loaded = tf.saved_model.load(str(path))

@@ -248,9 +248,9 @@ def test_a_decoder_is_saved_with_its_model(source, tmp_path):
     decoder = Decoder(with_random_weights(make()))
     decoder.save(tmp_path / "decoder.keras")
     loaded = keras.saving.load_model(tmp_path / "decoder.keras")
-    assert type(loaded.seq2seq) is Transformer
-    expected = decode(decoder.seq2seq, source)
-    assert_same_answers(decode(loaded.seq2seq, source), expected)
+    assert type(loaded.model) is Transformer
+    expected = decode(decoder.model, source)
+    assert_same_answers(decode(loaded.model, source), expected)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ import hashlib
 
 import tensorflow as tf
 
+from keras_attn.models._writing_signatures import best_alone, cut, trim
+
 
 def signatures(model, source_tokenizer=None, target_tokenizer=None, options=None):
-    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `EncoderDecoder`."""
+    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `Translator`."""
     tokenizers = (source_tokenizer, target_tokenizer)
     if (source_tokenizer is None) != (target_tokenizer is None):
         raise ValueError(
@@ -26,7 +28,7 @@ def signatures(model, source_tokenizer=None, target_tokenizer=None, options=None
         return endpoint, {"text": tf.TensorSpec((None,), tf.string, name="text")}
 
     options = dict(options or {})
-    best = {name: value for name, value in options.items() if name != "n_best"}
+    best = best_alone(options)
     n_best = {"n_best": by_text(options)} if best != options else {}
     score = (
         _score(model),
@@ -65,8 +67,8 @@ def _specs(**ranks):
 
 def _tokens(model, options):
     def tokens(inputs):
-        source = _cut(inputs["tokens"], inputs["lengths"])
-        return _trim(model.decode(source, **options))
+        source = cut(inputs["tokens"], inputs["lengths"])
+        return trim(model.decode(source, **options))
 
     return tokens
 
@@ -74,27 +76,11 @@ def _tokens(model, options):
 def _score(model):
     def score(inputs):
         return model.score(
-            _cut(inputs["source"], inputs["source_lengths"]),
-            _cut(inputs["target"], inputs["target_lengths"]),
+            cut(inputs["source"], inputs["source_lengths"]),
+            cut(inputs["target"], inputs["target_lengths"]),
         )
 
     return score
-
-
-def _cut(tokens, lengths):
-    """Zeros beyond the lengths: a batching server pads with whatever it likes."""
-    mask = tf.sequence_mask(lengths, tf.shape(tokens)[1])
-    return tf.where(mask, tokens, 0)
-
-
-def _trim(answer):
-    """Drops the steps that no row has written."""
-    steps = tf.reduce_max(tf.concat([tf.reshape(answer["lengths"], [-1]), [0]], axis=0))
-    written = (*(slice(None) for _ in answer["lengths"].shape), slice(steps))
-    return {
-        name: value[written] if name in ("tokens", "attention_scores") else value
-        for name, value in answer.items()
-    }
 
 
 class TextEndpoint(tf.Module):
@@ -114,7 +100,7 @@ class TextEndpoint(tf.Module):
         ids = self.source.tokenize(inputs["text"])
         end = tf.fill((tf.shape(inputs["text"])[0], 1), self.model.end_token_id)
         source = tf.concat([ids, end], axis=1).to_tensor()
-        answer = _trim(self.model.decode(source, **self.options))
+        answer = trim(self.model.decode(source, **self.options))
         tokens = answer.pop("tokens")
         lengths = answer.pop("lengths")
         return {
