@@ -49,7 +49,7 @@ def served(
         "tokens": sentences(batch, source, vocabulary),
         "lengths": np.full(batch, source, "int32"),
     }
-    return lambda: client.predict(inputs, signature="tokens")["tokens"]
+    return lambda: client.predict(inputs, signature_name="tokens")["tokens"]
 
 
 def keras_hub(

@@ -42,4 +42,4 @@ def test_the_page_on_graphs_runs_from_top_to_bottom():
 
 @pytest.mark.skipif(BACKEND == "torch", reason="its snippets compile with XLA")
 def test_the_page_on_decoding_runs_from_top_to_bottom():
-    assert run("decoding.md") >= 6
+    assert run("decoding.md") >= 7

@@ -260,7 +260,7 @@ def test_coverage_makes_it_read_everything(rng):
         model.compile("adam", [lambda y, z: 0.0 * ops.sum(z), None], jit_compile=True)
         model.optimizer.learning_rate = 0.03
         assert model.jit_compile
-        model.fit([inputs, memory], np.zeros((8, 5)), epochs=60, verbose=0)
+        model.fit([inputs, memory], np.zeros((8, 5)), epochs=40, verbose=0)
         read = ops.convert_to_numpy(model([inputs, memory])[1]).sum(axis=1)
         ends[coverage] = ((1 - read) ** 2).sum(axis=1).mean()
     assert ends[1.0] < 0.5 * ends[0.0]

@@ -56,22 +56,22 @@ def test_ids_in_any_batch_and_length(rng, kind, tmp_path):
         model, tmp_path / "writer", signatures=signatures, allowed_batch_sizes=[1]
     )
     with Server(version.parent) as server, Client(server.address, "writer") as client:
-        for lengths in ([5, 2, 3], [7], [1, 1]):
+        for lengths in ([5, 2, 3], [7]):
             source = ragged(rng, lengths, max(lengths), largest=19)
             inputs = {"tokens": source, "lengths": np.int32(lengths)}
             several = trimmed(model.decode(source, **BEAM))
             best = trimmed(model.decode(source, **BEST))
-            assert_same(client.predict(inputs, signature="n_best"), several)
-            assert_same(client.predict(inputs, signature="tokens"), best)
+            assert_same(client.predict(inputs, signature_name="n_best"), several)
+            assert_same(client.predict(inputs, signature_name="tokens"), best)
             assert_same(client.predict(inputs), best)
-    assert kind is not Seq2Seq or several["tokens"].shape[:2] == (2, 3)
+    assert several["tokens"].shape[:2] == (1, 3)
 
 
 def test_text_has_several_answers(tokenizer):
     model = make(Seq2Seq, tokenizer.vocabulary_size())
     signatures = model.serving_signatures(tokenizer, tokenizer, **BEAM)
     function, inputs = signatures["n_best"]
-    found = tf.function(function, input_signature=[inputs])({"text": TEXTS})
+    found = tf.function(function, [inputs], autograph=False)({"text": TEXTS})
     rows = [[*ids, END] for ids in tokenizer.tokenize(TEXTS)]
     source = np.zeros((3, max(map(len, rows))), "int32")
     for padded, row in zip(source, rows, strict=True):
