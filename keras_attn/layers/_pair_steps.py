@@ -4,7 +4,6 @@ from keras import ops
 from keras_attn.ops.memory import zero_masked
 
 
-@keras.saving.register_keras_serializable("keras_attn")
 class PairSteps(keras.layers.Layer):
     """Two steps become one, twice as wide: `(b, t, d)` -> `(b, t / 2, 2 d)`, and masks.
 
@@ -23,3 +22,6 @@ class PairSteps(keras.layers.Layer):
         half = (steps + missing) // 2
         paired = ops.reshape(inputs, (rows, half, 2 * dim))
         return paired, ops.any(ops.reshape(mask, (rows, half, 2)), axis=-1)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # the mask that is returned has the length of the pairs

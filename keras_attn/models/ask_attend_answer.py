@@ -97,7 +97,7 @@ class _Asker:
             return_state=True,
             use_cudnn=False,
             dtype=policy,
-            name="question",
+            name="question_words",
         )
         self.attention = BahdanauAttention(units, dtype=policy, name="hops_attention")
         self.hop = dense(policy, "hop", units, "tanh")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from keras_attn import Seq2Seq, Transformer
+from keras_attn import Seq2Seq
 from tests.comparison import assert_same
 from tests.gradients import BACKEND
-from tests.models.transformers import SIZES, ragged, with_random_weights
+from tests.models.transformers import ragged, with_random_weights
 
 if BACKEND != "tensorflow":
     pytest.skip("exports are TensorFlow graphs", allow_module_level=True)
@@ -30,9 +30,8 @@ def tokenizer():
     return train_tokenizer(["3 mai 1997", "2001-05-12"], model_type="char")
 
 
-def make(kind, size):
-    sizes = {"units": 6, "embedding_dim": 5} if kind is Seq2Seq else SIZES
-    return with_random_weights(kind(size, size, max_length=6, **sizes))
+def make(size):
+    return with_random_weights(Seq2Seq(size, size, 6, 5, max_length=6))
 
 
 def trimmed(answer):
@@ -47,9 +46,8 @@ def trimmed(answer):
     }
 
 
-@pytest.mark.parametrize("kind", [Seq2Seq, Transformer])
-def test_ids_in_any_batch_and_length(rng, kind, tmp_path):
-    model = make(kind, 20)
+def test_ids_in_any_batch_and_length(rng, tmp_path):
+    model = make(20)
     signatures = model.serving_signatures(**BEAM)
     assert list(signatures) == ["serving_default", "tokens", "score", "n_best"]
     version = export(
@@ -68,7 +66,7 @@ def test_ids_in_any_batch_and_length(rng, kind, tmp_path):
 
 
 def test_text_has_several_answers(tokenizer):
-    model = make(Seq2Seq, tokenizer.vocabulary_size())
+    model = make(tokenizer.vocabulary_size())
     signatures = model.serving_signatures(tokenizer, tokenizer, **BEAM)
     function, inputs = signatures["n_best"]
     found = tf.function(function, [inputs], autograph=False)({"text": TEXTS})
