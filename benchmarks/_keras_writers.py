@@ -30,7 +30,7 @@ def cached(
     def write():
         return model.decode(given, lengths, END, tokens)["tokens"]
 
-    return _compiled(write, model, jit)
+    return compiled(write, model, jit)
 
 
 def uncached(
@@ -59,7 +59,7 @@ def uncached(
             lambda step, written: step < prompt + tokens, body, (first, room)
         )[1]
 
-    return _compiled(write, model, jit)
+    return compiled(write, model, jit)
 
 
 def keras_hub_gpt2(
@@ -86,7 +86,7 @@ def keras_hub_gpt2(
         "token_ids": ops.convert_to_tensor(np.pad(given, room)),
         "padding_mask": ops.convert_to_tensor(np.pad(given != 0, room)),
     }
-    return _compiled(lambda: model.generate_step(inputs)["token_ids"], model, jit)
+    return compiled(lambda: model.generate_step(inputs)["token_ids"], model, jit)
 
 
 def _make(length: int, layers: int, dim: int, heads: int, vocabulary: int) -> Any:
@@ -109,7 +109,7 @@ def _prompt(batch: int, steps: int, vocabulary: int) -> np.ndarray:
     return rng.integers(2, vocabulary, size=(batch, steps)).astype("int32")
 
 
-def _compiled(
+def compiled(
     write: Callable[[], Any], model: keras.Model, jit: bool
 ) -> Callable[[], Any]:
     if keras.backend.backend() == "jax":

@@ -9,13 +9,16 @@ detokenised BLEU of sacrebleu, over all sentences and by their length.
     python examples/translation.py                       # all three contexts
     python examples/translation.py --contexts attention  # one of them
     python examples/translation.py --model transformer --epochs 40
+    python examples/translation.py --beam 5              # with a beam at the end
 
-An interrupted run goes on where it stopped when started again with the same
-`--output`. Expect BLEU above 30 with attention, and much less without.
+With a beam the validation split chooses its penalties too, or greedy decoding where
+that is better. An interrupted run goes on where it stopped when started again with the
+same `--output`. Expect BLEU above 30 with attention, and much less without.
 """
 
 import argparse
 import csv
+import itertools
 import json
 import time
 from pathlib import Path
@@ -24,14 +27,16 @@ import keras
 import numpy as np
 import sacrebleu
 
-from keras_attn import Seq2Seq, Transformer
+from keras_attn import Decoder, Seq2Seq, Transformer
 from keras_attn.data import BucketedPairs, encode, multi30k, train_tokenizer
-from keras_attn.models.seq2seq import CONTEXTS, GreedyDecoder
+from keras_attn.models.seq2seq import CONTEXTS
 from keras_attn.serving import Client, Server, export
 
 VOCABULARY_SIZE = 4000
 MAX_TOKENS = 64  # longer sentences, a handful, are cut in training
 BOUNDARIES = (13, 17, 24, MAX_TOKENS)
+PENALTIES = (0.0, 0.6, 1.0)  # exponents of the length penalty
+COVERAGES = (0.0, 0.2)  # weights of the coverage penalty
 LENGTHS = (9, 12, 15, 19)  # upper limits of the groups, in English words
 
 
@@ -62,12 +67,12 @@ def make_model(variant, seed):
 
 
 class Translator:
-    """Translates lists of sentences with a model and its tokenizers."""
+    """Translates lists of sentences with a model, its tokenizers and a search."""
 
-    def __init__(self, model, source_tokenizer, target_tokenizer, batch_size=128):
-        self.decoder = GreedyDecoder(model)
+    def __init__(self, model, tokenizers, search=None, batch_size=128):
+        self.decoder = Decoder(model, search)
         self.decoder.compile(jit_compile=True)
-        self.tokenizers = source_tokenizer, target_tokenizer
+        self.tokenizers = tokenizers
         self.batch_size = batch_size
 
     def __call__(self, sentences):
@@ -134,7 +139,7 @@ def train(variant, folder, tokenizers, arguments):
         shuffle=False,  # the batches shuffle themselves, reproducibly
         callbacks=[
             batches.epoch_callback(),
-            ValidationBleu(Translator(model, *tokenizers), *multi30k.load("val")),
+            ValidationBleu(Translator(model, tokenizers), *multi30k.load("val")),
             keras.callbacks.ModelCheckpoint(
                 str(best),
                 monitor="val_bleu",
@@ -156,10 +161,28 @@ def train(variant, folder, tokenizers, arguments):
     return model
 
 
-def evaluate(model, tokenizers):
+def choose_search(model, tokenizers, beam_width):
+    """Returns the search with the best BLEU on the validation split."""
+    english, german = multi30k.load("val")
+    attends = getattr(model, "context", "attention") == "attention"
+    searches = [{}]
+    for length, coverage in itertools.product(
+        PENALTIES, COVERAGES if attends else (0.0,)
+    ):
+        penalties = {"length_penalty": length, "coverage_penalty": coverage}
+        searches.append({"beam_width": beam_width, **penalties})
+    scores = []
+    for search in searches:
+        translations = Translator(model, tokenizers, search)(english)
+        scores.append(sacrebleu.corpus_bleu(translations, [german]).score)
+        print(f"validation {scores[-1]:.2f} {search or 'greedy'}", flush=True)
+    return searches[int(np.argmax(scores))]
+
+
+def evaluate(model, tokenizers, search):
     """Translates the test split and returns translations and figures."""
     english, german = multi30k.load("test_2016_flickr")
-    translations = Translator(model, *tokenizers)(english)
+    translations = Translator(model, tokenizers, search)(english)
     metric = sacrebleu.BLEU()
     figures = {"bleu": metric.corpus_score(translations, [german]).score}
     words = np.array([len(sentence.split()) for sentence in english])
@@ -170,6 +193,7 @@ def evaluate(model, tokenizers):
             [translations[row] for row in rows], [[german[row] for row in rows]]
         )
         figures[group_name(group)] = score.score
+    figures["search"] = search
     figures["signature"] = str(metric.get_signature())
     figures["parameters"] = model.count_params()
     return translations, figures
@@ -181,14 +205,14 @@ def group_name(group):
     return f"<={LENGTHS[group]} words"
 
 
-def serve(model, tokenizers, folder, figures, translations):
+def serve(model, tokenizers, search, folder, figures, translations):
     """Exports the model and asks it over gRPC what `evaluate` asked in process."""
     english, _ = multi30k.load("test_2016_flickr")
     asked = english[:100]
     version = export(
         model,
         folder / "saved_models" / model.name,
-        signatures=model.serving_signatures(*tokenizers),
+        signatures=model.serving_signatures(*tokenizers, **search),
         examples={"serving_default": {"text": asked[:8]}},
         card={
             "description": "Translates English captions to German.",
@@ -205,7 +229,7 @@ def serve(model, tokenizers, folder, figures, translations):
     print(f"{version}: served = in process for {same} of {len(asked)} sentences")
 
 
-def draw_alignment(model, tokenizers, sentence, path):
+def draw_alignment(model, tokenizers, search, sentence, path):
     import matplotlib
 
     matplotlib.use("Agg")
@@ -214,7 +238,7 @@ def draw_alignment(model, tokenizers, sentence, path):
     from keras_attn.plotting import attention_map
 
     source = encode(tokenizers[0], [sentence], MAX_TOKENS)
-    answer = {k: np.asarray(v)[0] for k, v in model.decode(source).items()}
+    answer = {k: np.asarray(v)[0] for k, v in model.decode(source, **search).items()}
     tokens = answer["tokens"][: answer["lengths"]]
     labels = [
         [tokenizer.id_to_token(int(i)) for i in ids]
@@ -238,6 +262,9 @@ def main():
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="train on so many pairs only")
+    parser.add_argument(
+        "--beam", type=int, default=1, help="width of the beam (default: %(default)s)"
+    )
     parser.add_argument("--output", type=Path, default=Path("outputs/translation"))
     arguments = parser.parse_args()
 
@@ -250,16 +277,25 @@ def main():
     for variant in variants:
         folder = arguments.output / variant
         model = train(variant, folder, tokenizers, arguments)
-        translations, table[variant] = evaluate(model, tokenizers)
+        search = {}
+        if arguments.beam > 1:
+            search = choose_search(model, tokenizers, arguments.beam)
+        translations, table[variant] = evaluate(model, tokenizers, search)
         (folder / "test_2016.de").write_text("\n".join(translations) + "\n")
         (folder / "test_2016.json").write_text(json.dumps(table[variant], indent=1))
-        serve(model, tokenizers, folder, table[variant], translations)
+        served = {**search, "n_best": arguments.beam} if search else {}
+        serve(model, tokenizers, served, folder, table[variant], translations)
         if variant in ("attention", "transformer"):
             sentence = multi30k.load("test_2016_flickr")[0][0]
-            draw_alignment(model, tokenizers, sentence, folder / "alignment.png")
+            picture = folder / "alignment.png"
+            draw_alignment(model, tokenizers, search, sentence, picture)
         keras.backend.clear_session()
 
-    columns = [name for name in next(iter(table.values())) if name != "signature"]
+    columns = [
+        name
+        for name in next(iter(table.values()))
+        if name not in ("search", "signature")
+    ]
     print("| model | " + " | ".join(columns) + " |")
     print("|---" * (len(columns) + 1) + "|")
     for variant, figures in table.items():

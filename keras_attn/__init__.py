@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keras_attn.layers.graph_pooling import GraphPooling as GraphPooling
     from keras_attn.layers.learned_positions import LearnedPositions as LearnedPositions
     from keras_attn.layers.location_policy import LocationPolicy as LocationPolicy
+    from keras_attn.layers.log_mel import LogMel as LogMel
     from keras_attn.layers.message_passing import MessagePassing as MessagePassing
     from keras_attn.layers.min_cut_pooling import MinCutPooling as MinCutPooling
     from keras_attn.layers.multi_head_attention import (
@@ -49,15 +50,24 @@ if TYPE_CHECKING:
     from keras_attn.layers.transformer_decoder_block import (
         TransformerDecoderBlock as TransformerDecoderBlock,
     )
+    from keras_attn.models.ask_attend_answer import AskAttendAnswer as AskAttendAnswer
+    from keras_attn.models.decoder import Decoder as Decoder
+    from keras_attn.models.image_captioner import ImageCaptioner as ImageCaptioner
+    from keras_attn.models.image_to_markup import ImageToMarkup as ImageToMarkup
     from keras_attn.models.known_labels_loss import KnownLabelsLoss as KnownLabelsLoss
+    from keras_attn.models.listen_attend_spell import (
+        ListenAttendSpell as ListenAttendSpell,
+    )
     from keras_attn.models.molecular_graph_net import (
         MolecularGraphNet as MolecularGraphNet,
     )
     from keras_attn.models.recurrent_attention_model import (
         RecurrentAttentionModel as RecurrentAttentionModel,
     )
-    from keras_attn.models.seq2seq import GreedyDecoder as GreedyDecoder
     from keras_attn.models.seq2seq import Seq2Seq as Seq2Seq
+    from keras_attn.models.smoothed_crossentropy import (
+        SmoothedCrossentropy as SmoothedCrossentropy,
+    )
     from keras_attn.models.transformer import Transformer as Transformer
     from keras_attn.models.transformer_decoder import (
         TransformerDecoder as TransformerDecoder,
@@ -68,20 +78,25 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "AlibiBias": "keras_attn.layers.alibi_bias",
+    "AskAttendAnswer": "keras_attn.models.ask_attend_answer",
     "AttentionDecoder": "keras_attn.layers.attention_decoder",
     "AttentionPooling": "keras_attn.layers.attention_pooling",
     "BahdanauAttention": "keras_attn.layers.bahdanau_attention",
     "ChebyshevConv": "keras_attn.layers.chebyshev_conv",
+    "Decoder": "keras_attn.models.decoder",
     "EdgeConv": "keras_attn.layers.edge_conv",
     "GlimpseNetwork": "keras_attn.layers.glimpse_network",
     "GlimpseSensor": "keras_attn.layers.glimpse_sensor",
     "GraphAttention": "keras_attn.layers.graph_attention",
     "GraphConv": "keras_attn.layers.graph_conv",
     "GraphPooling": "keras_attn.layers.graph_pooling",
-    "GreedyDecoder": "keras_attn.models.seq2seq",
+    "ImageCaptioner": "keras_attn.models.image_captioner",
+    "ImageToMarkup": "keras_attn.models.image_to_markup",
     "KnownLabelsLoss": "keras_attn.models.known_labels_loss",
     "LearnedPositions": "keras_attn.layers.learned_positions",
+    "ListenAttendSpell": "keras_attn.models.listen_attend_spell",
     "LocationPolicy": "keras_attn.layers.location_policy",
+    "LogMel": "keras_attn.layers.log_mel",
     "MessagePassing": "keras_attn.layers.message_passing",
     "MinCutPooling": "keras_attn.layers.min_cut_pooling",
     "MolecularGraphNet": "keras_attn.models.molecular_graph_net",
@@ -93,6 +108,7 @@ _MODULES = {
     "RotaryEmbedding": "keras_attn.layers.rotary_embedding",
     "Seq2Seq": "keras_attn.models.seq2seq",
     "SinusoidalPositions": "keras_attn.layers.sinusoidal_positions",
+    "SmoothedCrossentropy": "keras_attn.models.smoothed_crossentropy",
     "SpectralConv": "keras_attn.layers.spectral_conv",
     "TopKPooling": "keras_attn.layers.top_k_pooling",
     "Transformer": "keras_attn.models.transformer",

@@ -222,9 +222,9 @@ def month_mass(scores: np.ndarray, spans: np.ndarray) -> float:
 
 
 def _compiled_decoder(reader: Reader) -> Any:
-    from keras_attn.models.seq2seq import GreedyDecoder
+    from keras_attn import Decoder
 
-    decoder = GreedyDecoder(reader.model)
+    decoder = Decoder(reader.model)
     decoder.compile(jit_compile=True)
     return decoder
 

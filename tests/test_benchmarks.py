@@ -255,3 +255,50 @@ def test_the_torch_network_of_glimpses_has_our_weights():
     )
     peer = GlimpseNet(4, 3, 8, "index")
     assert sum(p.numel() for p in peer.parameters()) == model.count_params()
+
+
+def test_the_beams_write_the_same():
+    """Ours, the same served, and keras-hub's sampler, where nothing ends."""
+    keras_hub = pytest.importorskip("keras_hub")
+    import keras
+
+    from benchmarks import _keras_beams as beams
+
+    sizes = {"batch": 3, "source": 4, "tokens": 5, "units": 6, "vocabulary": 9}
+    written = []
+    for write in (beams.ours, beams.served, beams.keras_hub):
+        keras.utils.set_random_seed(0)
+        options = {} if write is beams.served else {"jit": False}
+        written.append(np.array(write(**sizes, width=3, **options)()))
+    assert keras_hub and written[0].shape == (3, 5) and (written[0] > 0).all()
+    np.testing.assert_array_equal(written[1], written[0])
+    np.testing.assert_array_equal(written[2], written[0])
+
+
+def test_the_torch_beam_finds_the_best_of_all():
+    torch = pytest.importorskip("torch")
+    import itertools
+
+    from benchmarks._torch_beam import START, Translator, search
+
+    torch.manual_seed(1)
+    model = Translator(units=4, vocabulary=5).eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight)
+    source = torch.tensor([[1, 4, 2], [3, 3, 1]])
+
+    def score(row, tokens):
+        memory, keys, state = model.encode(source[row : row + 1])
+        total, last = 0.0, START
+        for token in tokens:
+            logits, state = model.step(torch.tensor([last]), state, memory, keys)
+            total += float(torch.log_softmax(logits, -1)[0, token])
+            last = token
+        return total
+
+    with torch.inference_mode():
+        found = search(model, source, 3, width=25).tolist()
+        for row in range(2):
+            ways = itertools.product(range(5), repeat=3)
+            best = max(ways, key=lambda tokens: score(row, tokens))
+            assert tuple(found[row]) == best

@@ -46,3 +46,8 @@ def test_the_page_on_glimpses_runs_from_top_to_bottom(folder):
     assert run("glimpses.md") == 5
     assert (folder / "paths.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "glimpses.gif").read_bytes().startswith(b"GIF")
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="its snippets compile with XLA")
+def test_the_page_on_decoding_runs_from_top_to_bottom():
+    assert run("decoding.md") >= 7

@@ -13,6 +13,7 @@ _HOMES = {
     "FetchError": "fetch",
     "Graph": "graph",
     "GraphBatch": "graph_batch",
+    "Vocabulary": "vocabulary",
     "encode": "tokenizers",
     "grid_graph": "grid",
     "laplacian_basis": "laplacian",
@@ -25,13 +26,17 @@ _HOMES = {
 _MODULES = (
     "bucketing",
     "dates",
+    "emoji_captions",
     "graph_sources",
+    "im2latex",
     "mnist",
     "moleculenet",
     "molecules",
     "multi30k",
     "planetoid",
+    "scenes",
     "splits",
+    "spoken_digits",
     "tokenizers",
 )
 

@@ -33,6 +33,12 @@ class AttentionDecoder(keras.layers.Layer):
         cell: A Keras RNN cell without dropout, such as `keras.layers.GRUCell(256)`.
         attention: A `BahdanauAttention`.
         attend: `"before"` or `"after"` the cell.
+        gate: Bool. Multiplies the context by `sigmoid(W s + b)`, one number a step, by
+            which the cell chooses between what it reads and what it knows.
+        coverage: Float, at least 0. Weight of a term that training adds to the loss:
+            `sum_i (1 - sum_t a_ti)^2` over the kept slots `i` of the memory, the mean
+            over the batch, with the attention weights `a`. It wants every slot to be
+            read, and none again and again.
         **kwargs: Forwarded to `keras.layers.Layer` (`name`, `dtype`, ...).
 
     Call arguments:
@@ -69,10 +75,13 @@ class AttentionDecoder(keras.layers.Layer):
 
     Reference:
         Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473. Luong et al., 2015,
-        https://arxiv.org/abs/1508.04025.
+        https://arxiv.org/abs/1508.04025. Xu et al., 2015,
+        https://arxiv.org/abs/1502.03044, section 4.2.1, for `gate` and `coverage`.
     """
 
-    def __init__(self, cell, attention, attend="before", **kwargs):
+    def __init__(
+        self, cell, attention, attend="before", gate=False, coverage=0.0, **kwargs
+    ):
         super().__init__(**kwargs)
         if not hasattr(cell, "state_size"):
             raise ValueError(
@@ -94,7 +103,13 @@ class AttentionDecoder(keras.layers.Layer):
             raise ValueError(
                 f"`attend` must be one of {ORDERS}. Received: attend={attend!r}"
             )
+        if coverage < 0:
+            raise ValueError(
+                f"`coverage` must be at least 0. Received: coverage={coverage}"
+            )
         self.supports_masking = True
+        self.gate, self.coverage = gate, coverage
+        self.gate_projection = None
         self.cell = cell
         self.attention = attention
         self.attend = attend
@@ -110,6 +125,11 @@ class AttentionDecoder(keras.layers.Layer):
         self._input_dim, self._memory_dim = input_dim, memory_shape[-1]
         if not self.attention.built:  # a loaded one is
             self.attention.build((batch, 1, self.state_size[0]), memory_shape)
+        if self.gate:
+            self.gate_projection = keras.layers.Dense(
+                1, "sigmoid", dtype=self.dtype_policy, name="gate"
+            )
+            self.gate_projection.build((batch, self.state_size[0]))
         if self.attend == "before":
             input_dim += memory_shape[-1]
         if not self.cell.built:
@@ -139,10 +159,11 @@ class AttentionDecoder(keras.layers.Layer):
         outputs, weights, choice, states = run(
             inputs, values, key, states, inputs_mask, mask, drawn
         )
-        outputs = zero_masked(outputs, inputs_mask)
+        outputs, weights = (zero_masked(x, inputs_mask) for x in (outputs, weights))
+        if training and self.coverage:
+            self._add_coverage(weights, mask)
         results = [outputs]
         if return_attention_scores:
-            weights = zero_masked(weights, inputs_mask)
             results.append(unflatten_slots(weights, memory))
         if return_choice:
             if inputs_mask is not None:
@@ -168,13 +189,14 @@ class AttentionDecoder(keras.layers.Layer):
         """
 
         def read(query):
-            return self.attention(
+            context, weights = self.attention(
                 query,
                 memory,
                 value_mask=memory_mask,
                 projected_key=projected_key,
                 return_attention_scores=True,
             )
+            return self._open(context, query), weights
 
         if self.attend == "before":
             context, weights = read(states[0])
@@ -183,6 +205,16 @@ class AttentionDecoder(keras.layers.Layer):
         if self.attend == "after":
             context, weights = read(output)
         return ops.concatenate([output, context], axis=-1), weights, list(states)
+
+    def _open(self, context, state):
+        """The context through the gate, where there is one."""
+        return context * self.gate_projection(state) if self.gate else context
+
+    def _add_coverage(self, weights, mask):
+        missed = ops.square(1.0 - ops.sum(ops.cast(weights, "float32"), axis=1))
+        if mask is not None:
+            missed = ops.where(mask, missed, 0.0)
+        self.add_loss(self.coverage * ops.mean(ops.sum(missed, axis=-1)))
 
     def _run_after(self, inputs, memory, key, states, inputs_mask, mask, drawn):
         def body(states, xs):
@@ -196,6 +228,7 @@ class AttentionDecoder(keras.layers.Layer):
         context, weights, choice = self.attention.attend(
             outputs, memory, key, mask, drawn
         )
+        context = self._open(context, outputs)
         return ops.concatenate([outputs, context], axis=-1), weights, choice, states
 
     def _run_before(self, inputs, memory, key, states, inputs_mask, mask, drawn):
@@ -211,10 +244,11 @@ class AttentionDecoder(keras.layers.Layer):
             context, weights, choice = self.attention.attend(
                 states[0][:, None], memory, key, mask, step_drawn
             )
-            cell_inputs = ops.concatenate([xs[0], context[:, 0]], axis=-1)
+            context = self._open(context[:, 0], states[0])
+            cell_inputs = ops.concatenate([xs[0], context], axis=-1)
             _, new = self.cell(cell_inputs, list(states))
             new = _hold(new, states, xs[1:2] if inputs_mask is not None else ())
-            emitted = ops.concatenate([new[0], context[:, 0]], axis=-1)
+            emitted = ops.concatenate([new[0], context], axis=-1)
             choice = {name: value[:, 0] for name, value in choice.items()}
             return new, (emitted, weights[:, 0], choice)
 
@@ -231,8 +265,9 @@ class AttentionDecoder(keras.layers.Layer):
         cell, projection = self.cell, self.attention.query_projection
         if self.attention.hard:
             return False
-        if projection is not None and projection.quantization_mode is not None:
-            return False
+        for dense in (projection, self.gate_projection):
+            if dense is not None and dense.quantization_mode is not None:
+                return False
         if type(cell) not in (keras.layers.GRUCell, keras.layers.LSTMCell):
             return False
         activations = (cell.activation, cell.recurrent_activation)
@@ -263,6 +298,10 @@ class AttentionDecoder(keras.layers.Layer):
             query_bias = ops.zeros((query_kernel.shape[-1],), inputs.dtype)
             if projection.bias is not None:
                 query_bias = ops.convert_to_tensor(projection.bias)
+        kernels, biases = [query_kernel, recurrent], [query_bias, recurrent_bias]
+        if self.gate:
+            kernels.append(ops.convert_to_tensor(self.gate_projection.kernel))
+            biases.append(ops.convert_to_tensor(self.gate_projection.bias))
         input_dim = inputs.shape[-1]
         scale = attention.scale
         return attentive_recurrence(
@@ -270,12 +309,13 @@ class AttentionDecoder(keras.layers.Layer):
             memory,
             key,
             states,
-            ops.concatenate([query_kernel, recurrent], axis=-1),
-            ops.concatenate([query_bias, recurrent_bias], axis=-1),
+            ops.concatenate(kernels, axis=-1),
+            ops.concatenate(biases, axis=-1),
             kernel[input_dim:],
             None if scale is None else ops.convert_to_tensor(scale),
             cell=name,
             factor=attention.factor,
+            gated=self.gate,
             inputs_mask=inputs_mask,
             memory_mask=mask,
             keep=factors,
@@ -313,6 +353,8 @@ class AttentionDecoder(keras.layers.Layer):
             "cell": keras.saving.serialize_keras_object(self.cell),
             "attention": keras.saving.serialize_keras_object(self.attention),
             "attend": self.attend,
+            "gate": self.gate,
+            "coverage": self.coverage,
         }
 
     @classmethod

@@ -13,13 +13,19 @@ class ConfiguredModel(keras.Model):
     arguments: tuple[str, ...] = ()
 
     def get_config(self):
+        values = {name: getattr(self, name) for name in self.arguments}
         return {
             "name": self.name,
             "trainable": self.trainable,
-            **{name: getattr(self, name) for name in self.arguments},
+            **keras.saving.serialize_keras_object(values),
             "dtype": serialized_policy(self, self.policy),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+        objects = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects)
+            for name in cls.arguments
+            if isinstance(config.get(name), dict)
+        }
+        return cls(**{**config, **objects})

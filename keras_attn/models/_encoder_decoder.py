@@ -1,21 +1,108 @@
-"""What models that translate one sequence into another have in common."""
+"""What models that read something and write tokens have in common."""
+
+from collections.abc import Mapping
 
 from keras import ops
 
+from keras_attn.decoding import search
 from keras_attn.models._configured import ConfiguredModel
+from keras_attn.models._scheduled_sampling import ScheduledSampling, check_rate
+from keras_attn.models._stack import check_counts
 
 
 class EncoderDecoder(ConfiguredModel):
-    """Scoring and signatures around a functional model that translates.
+    """Decoding, scoring and signatures around a functional model that writes tokens.
 
-    A subclass is a functional model on `{"source", "target"}` and has `decode`.
+    A subclass is a functional model on a dict of what it `reads`, by name and dtype,
+    and of the `target`. It has `begin`, and among its `arguments`
+    `scheduled_sampling`.
     """
+
+    reads: Mapping[str, str] = {"source": "int32"}
+    sampling = None
+
+    @property
+    def scheduled_sampling(self):
+        """The share of tokens that a training step replaces, or its schedule."""
+        return self.sampling.rate if self.sampling else 0.0
+
+    @scheduled_sampling.setter
+    def scheduled_sampling(self, rate):
+        check_rate(rate)
+        if rate != 0:
+            self.sampling = ScheduledSampling(rate, name="scheduled_sampling")
+
+    def call(self, inputs, training=None, mask=None):
+        if training and self.sampling:
+            # One pass over what is given writes all tokens at once.
+            logits = super().call(inputs, training=False, mask=mask)
+            target = self.sampling(inputs["target"], ops.stop_gradient(logits))
+            inputs = {**inputs, "target": target}
+        return super().call(inputs, training=training, mask=mask)
+
+    def begin(self, *source, max_length):
+        """Reads the source and returns what a search of `max_length` steps needs."""
+        raise NotImplementedError
+
+    def tensors(self, source):
+        """What the model reads, as a dict of tensors: it may come without its name."""
+        if not isinstance(source, Mapping):
+            source = dict.fromkeys(self.reads, source)
+        if set(source) != set(self.reads):
+            raise ValueError(
+                f"`source` must hold {sorted(self.reads)}. Received: {sorted(source)}"
+            )
+        return {
+            name: ops.convert_to_tensor(source[name], dtype)
+            for name, dtype in self.reads.items()
+        }
+
+    def decode(self, source, max_length=None, **options):
+        """Writes a target for each source, in one loop.
+
+        Runs eagerly, inside a `tf.function` or `jax.jit`, and in an exported graph.
+        `keras_attn.Decoder` brings it under `predict`.
+
+        Args:
+            source: What the model reads: a tensor, such as int32 `(batch,
+                source_time)`, or a dict where it reads several.
+            max_length: Int, steps at the most. Defaults to the model's `max_length`.
+            **options: With `beam_width` those of `keras_attn.decoding.beam_search`,
+                such as `n_best`, `length_penalty` and `coverage_penalty`. With `seed`
+                those of `keras_attn.decoding.sample`. Without any the best token is
+                written at each step.
+
+        Returns:
+            Dict of `tokens` int32 `(batch, max_length)`, the end token included where
+            it was written and zeros after it; `lengths` int32 `(batch,)` that count
+            them; `score` float32 `(batch,)`, their log-probability; and, of a model
+            that attends, the `attention_scores`, `(batch, max_length, *memory)`. A beam
+            search adds the `ranking_score`, float32 `(batch,)`; with `n_best` there
+            are so many of all of these, `(batch, n_best, ...)`, best first.
+
+        Raises:
+            ValueError: If an argument is out of range.
+        """
+        steps = self.max_length if max_length is None else max_length
+        check_counts(max_length=steps)
+        begun = self.begin(*self.tensors(source).values(), max_length=steps)
+        return search(
+            begun.step,
+            begun.states,
+            begun.emitted,
+            self.start_token_id,
+            self.end_token_id,
+            steps,
+            constants=begun.constants,
+            coverage_mask=begun.memory_mask,
+            **options,
+        )
 
     def score(self, source, target):
         """Log-probability of given targets.
 
         Args:
-            source: int32 tensor `(batch, source_time)`, 0 is padding.
+            source: What the model reads, as in `decode`.
             target: int32 tensor `(batch, target_time)`, without start token, with
                 the end token where it is meant to end.
 
@@ -23,35 +110,35 @@ class EncoderDecoder(ConfiguredModel):
             Dict of `token_scores` float32 `(batch, target_time)`, zeros at padding,
             and their sum `score` float32 `(batch,)`.
         """
-        source = ops.convert_to_tensor(source, "int32")
         target = ops.convert_to_tensor(target, "int32")
         start = ops.full_like(target[:, :1], self.start_token_id)
         shifted = ops.concatenate([start, target[:, :-1]], axis=1)
         # The row is read up to its last token, so the last padding is never a step.
         shifted = ops.where(ops.not_equal(target, 0), shifted, 0)
-        logits = self({"source": source, "target": shifted}, training=False)
+        logits = self({**self.tensors(source), "target": shifted}, training=False)
         scores = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
         scores = ops.take_along_axis(scores, target[..., None], axis=-1)[..., 0]
         scores = ops.where(ops.not_equal(target, 0), scores, 0.0)
         return {"token_scores": scores, "score": ops.sum(scores, axis=-1)}
 
-    def serving_signatures(self, source_tokenizer=None, target_tokenizer=None):
+    def serving_signatures(self, vocabulary=None, **options):
         """What a server offers of this model, for `keras_attn.serving.export`.
 
-        `tokens` takes ids and `lengths`, `score` scores given targets. With the two
-        tokenizers `serving_default` takes and answers text, without them it is
-        `tokens`.
+        All take what the model reads. `tokens` answers with ids, `serving_default`
+        with text where there is a vocabulary, and `score` scores given targets. With
+        the option `n_best` there is a signature of that name, which answers like
+        `serving_default` with so many hypotheses of each row, best first.
 
         Args:
-            source_tokenizer, target_tokenizer: Tokenizers with the ids of the
-                training, such as `keras_attn.data.train_tokenizer` makes.
+            vocabulary: Optional `keras_attn.data.Vocabulary` of the training.
+            **options: How the server searches, see `decode`.
 
         Returns:
             Dict `{name: (function, {input: tf.TensorSpec})}`.
         """
-        from keras_attn.models._encoder_decoder_signatures import signatures
+        from keras_attn.models._writing_signatures import signatures
 
-        return signatures(self, source_tokenizer, target_tokenizer)
+        return signatures(self, vocabulary, options)
 
 
 def check_token_ids(vocabulary_size, **token_ids):

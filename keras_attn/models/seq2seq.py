@@ -1,23 +1,20 @@
 import keras
 from keras import layers, ops
 
-from keras_attn.decoding.greedy import greedy_search
 from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._quantized import policy_at
 from keras_attn.layers._repeat_like import RepeatLike
-from keras_attn.layers.attention_decoder import AttentionDecoder
-from keras_attn.layers.bahdanau_attention import BahdanauAttention
-from keras_attn.models._encoder_decoder import EncoderDecoder, check_token_ids
+from keras_attn.models._begun import Begun
+from keras_attn.models._encoder_decoder import check_token_ids
+from keras_attn.models._translator import Translator
+from keras_attn.models._writer import CELLS, Bridge, Writer, attentive_decoder
 
 CONTEXTS = ("attention", "repeated_state", "last_state")
-CELLS = {
-    "gru": (layers.GRUCell, layers.GRU),
-    "lstm": (layers.LSTMCell, layers.LSTM),
-}
+RECURRENCES = {"gru": layers.GRU, "lstm": layers.LSTM}
 
 
 @keras.saving.register_keras_serializable("keras_attn")
-class Seq2Seq(EncoderDecoder):
+class Seq2Seq(Translator):
     """Recurrent encoder-decoder with one of the three contexts of the literature.
 
     A bidirectional encoder reads the source; the decoder starts from its last states
@@ -46,6 +43,11 @@ class Seq2Seq(EncoderDecoder):
         alignment: Alignment of the `BahdanauAttention`.
         attend: `"before"` or `"after"` the cell, see `AttentionDecoder`.
         dropout: Float in [0, 1), on embeddings and readout.
+        coverage: Float, at least 0. Weight of the `AttentionDecoder`'s term that wants
+            all of the source read.
+        scheduled_sampling: Float in [0, 1], or a `keras.optimizers.schedules` schedule
+            of it: the share of the target's tokens that training replaces by what the
+            model itself would write there.
         start_token_id: Int, the token before the first one.
         end_token_id: Int, the token that ends a target.
         max_length: Int, number of tokens that decoding writes at the most.
@@ -65,7 +67,8 @@ class Seq2Seq(EncoderDecoder):
     Reference:
         Sutskever et al., 2014, https://arxiv.org/abs/1409.3215. Cho et al., 2014,
         https://arxiv.org/abs/1406.1078. Bahdanau et al., 2015,
-        https://arxiv.org/abs/1409.0473.
+        https://arxiv.org/abs/1409.0473. Bengio et al., 2015,
+        https://arxiv.org/abs/1506.03099 (scheduled sampling).
     """
 
     arguments = (
@@ -78,6 +81,8 @@ class Seq2Seq(EncoderDecoder):
         "alignment",
         "attend",
         "dropout",
+        "coverage",
+        "scheduled_sampling",
         "start_token_id",
         "end_token_id",
         "max_length",
@@ -94,6 +99,8 @@ class Seq2Seq(EncoderDecoder):
         alignment="additive",
         attend="before",
         dropout=0.0,
+        coverage=0.0,
+        scheduled_sampling=0.0,
         start_token_id=2,
         end_token_id=3,
         max_length=64,
@@ -114,25 +121,16 @@ class Seq2Seq(EncoderDecoder):
             end_token_id=end_token_id,
         )
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        make_cell, make_recurrence = CELLS[cell]
-
-        def embedding(name, size):
-            own = policy_at(policy, name)
-            return layers.Embedding(
-                size, embedding_dim, mask_zero=True, dtype=own, name=name
-            )
-
-        def dense(name, size, activation=None):
-            own = policy_at(policy, name)
-            return layers.Dense(size, activation, dtype=own, name=name)
-
-        def drop(name):
-            return Dropout(dropout, dtype=policy, name=f"{name}_dropout")
-
-        source_embedding = embedding("source_embedding", source_vocabulary_size)
-        target_embedding = embedding("target_embedding", target_vocabulary_size)
+        source_embedding = layers.Embedding(
+            source_vocabulary_size,
+            embedding_dim,
+            mask_zero=True,
+            dtype=policy_at(policy, "source_embedding"),
+            name="source_embedding",
+        )
+        source_dropout = Dropout(dropout, dtype=policy, name="source_dropout")
         encoder = layers.Bidirectional(
-            make_recurrence(
+            RECURRENCES[cell](
                 units,
                 return_sequences=True,
                 return_state=True,
@@ -142,66 +140,52 @@ class Seq2Seq(EncoderDecoder):
             dtype=policy,
             name="encoder",
         )
-        bridges = [dense("bridge_output", units, "tanh")]
-        if cell == "lstm":
-            bridges.append(dense("bridge_carry", units))
-        decoder_cell = make_cell(units, dtype=policy, name="cell")
+        bridge = Bridge(cell, units, policy)
         if context == "attention":
-            attention = BahdanauAttention(
-                units, alignment, dtype=policy, name="attention"
-            )
-            decoder = AttentionDecoder(
-                decoder_cell, attention, attend, dtype=policy, name="decoder"
+            decoder = attentive_decoder(
+                policy, cell, units, alignment, attend, coverage=coverage
             )
         else:
             decoder = layers.RNN(
-                decoder_cell, return_sequences=True, dtype=policy, name="decoder"
+                CELLS[cell](units, dtype=policy, name="cell"),
+                return_sequences=True,
+                dtype=policy,
+                name="decoder",
             )
-        join = layers.Concatenate(dtype=policy, name="join")  # unlike ops, keeps masks
-        readout = dense("readout", embedding_dim, "tanh")
-        readout_dropout = drop("readout")
-        logits = dense("logits", target_vocabulary_size)
+        writer = Writer(target_vocabulary_size, embedding_dim, decoder, dropout, policy)
 
         source = keras.Input((None,), dtype="int32", name="source")
         target = keras.Input((None,), dtype="int32", name="target")
         source_mask, target_mask = ops.not_equal(source, 0), ops.not_equal(target, 0)
-        embedded = drop("source")(source_embedding(source))
+        embedded = source_dropout(source_embedding(source))
         memory, *last = encoder(embedded, mask=source_mask)
         summaries = [ops.concatenate(pair, axis=-1) for pair in _pair_directions(last)]
-        states = [
-            bridge(summary) for bridge, summary in zip(bridges, summaries, strict=True)
-        ]
-        embedded = drop("target")(target_embedding(target))
-        repeated = []
-        if context == "repeated_state":
-            repeated = [RepeatLike(dtype=policy, name="repeat")(embedded, summaries[0])]
+        states = bridge(summaries)
         if context == "attention":
-            outputs = decoder(
-                embedded,
-                memory,
-                initial_state=states,
-                inputs_mask=target_mask,
-                memory_mask=source_mask,
-            )
+            logits = writer(target, memory, states, source_mask)
         else:
-            inputs = join([embedded, *repeated]) if repeated else embedded
+            embedded, repeated = writer.embed(target), []
+            if context == "repeated_state":
+                repeat = RepeatLike(dtype=policy, name="repeat")
+                repeated = [repeat(embedded, summaries[0])]
+            inputs = writer.join([embedded, *repeated]) if repeated else embedded
             outputs = decoder(inputs, initial_state=states, mask=target_mask)
-        read = readout_dropout(readout(join([outputs, *repeated, embedded])))
-        inputs = {"source": source, "target": target}
-        super().__init__(inputs, logits(read), **kwargs)
+            logits = writer.read_out([outputs, *repeated, embedded])
+        super().__init__({"source": source, "target": target}, logits, **kwargs)
 
-        self.source_embedding, self.target_embedding = (
+        self.source_embedding, self.encoder, self.bridge = (
             source_embedding,
-            target_embedding,
+            encoder,
+            bridge,
         )
-        self.encoder, self.bridges, self.decoder = encoder, bridges, decoder
-        self.readout, self.logits = readout, logits
+        self.writer, self.decoder = writer, decoder
         self.source_vocabulary_size = source_vocabulary_size
         self.target_vocabulary_size = target_vocabulary_size
         self.units, self.embedding_dim = units, embedding_dim
         self.context, self.cell = context, cell
         self.alignment, self.attend = alignment, attend
-        self.dropout = dropout
+        self.dropout, self.coverage = dropout, coverage
+        self.scheduled_sampling = scheduled_sampling
         self.start_token_id, self.end_token_id = start_token_id, end_token_id
         self.max_length = max_length
         self.policy = policy
@@ -220,100 +204,22 @@ class Seq2Seq(EncoderDecoder):
         mask = ops.not_equal(source, 0)
         memory, *last = self.encoder(self.source_embedding(source), mask=mask)
         summaries = [ops.concatenate(pair, axis=-1) for pair in _pair_directions(last)]
-        states = [
-            bridge(each) for bridge, each in zip(self.bridges, summaries, strict=True)
-        ]
-        return memory, mask, summaries[0], states
+        return memory, mask, summaries[0], self.bridge(summaries)
 
-    def decode(self, source, max_length=None):
-        """Writes a target for each source, greedily, in one loop.
-
-        Runs eagerly, inside a `tf.function` or `jax.jit`, and in an exported graph.
-        `keras_attn.models.GreedyDecoder` brings it under `predict`.
-
-        Args:
-            source: int32 tensor `(batch, source_time)`, 0 is padding.
-            max_length: Int, steps at the most. Defaults to the model's `max_length`.
-
-        Returns:
-            Dict of `tokens` int32 `(batch, max_length)`, the end token included where
-            it was written and zeros after it; `lengths` int32 `(batch,)` that count
-            them; `score` float32 `(batch,)`, their log-probability; and with
-            `context="attention"` the `attention_scores`, `(batch, max_length,
-            source_time)`.
-        """
-        source = ops.convert_to_tensor(source, "int32")
+    def begin(self, source, *, max_length):
         memory, mask, summary, states = self.encode(source)
-        attends = self.context == "attention"
-        key = self.decoder.attention.project_key(memory, mask) if attends else None
+        if self.context == "attention":
+            return self.writer.begin(memory, states, mask)
+        repeated = [summary] if self.context == "repeated_state" else None
+        return Begun(self._step, states, {}, repeated, None)
 
-        def step(last, states):
-            # Looked up as a sequence of one: slicing drops the embedding's mask.
-            embedded = self.target_embedding(last[:, None])[:, 0]
-            emitted = {}
-            if attends:
-                output, weights, states = self.decoder.step(
-                    embedded, states, memory, key, mask
-                )
-                emitted = {"attention_scores": weights}
-            else:
-                repeated = [summary] if self.context == "repeated_state" else []
-                inputs = ops.concatenate([embedded, *repeated], axis=-1)
-                output, states = self.decoder.cell(inputs, states)
-                output = ops.concatenate([output, *repeated], axis=-1)
-            read = self.readout(ops.concatenate([output, embedded], axis=-1))
-            return self.logits(read), list(states), emitted
-
-        shapes = {"attention_scores": memory[..., 0]} if attends else {}
-        tokens, lengths, score, emitted = greedy_search(
-            step,
-            states,
-            shapes,
-            self.start_token_id,
-            self.end_token_id,
-            self.max_length if max_length is None else max_length,
-        )
-        return {"tokens": tokens, "lengths": lengths, "score": score, **emitted}
-
-
-@keras.saving.register_keras_serializable("keras_attn")
-class GreedyDecoder(keras.Model):
-    """`Seq2Seq.decode` under `predict`, compiled once for each shape of the source.
-
-    Args:
-        seq2seq: A `Seq2Seq`.
-        **kwargs: Forwarded to `keras.Model`.
-
-    Call arguments:
-        source: int32 tensor `(batch, source_time)`, 0 is padding.
-
-    Returns:
-        The dict of `Seq2Seq.decode`.
-
-    Example:
-        >>> decoder = keras_attn.models.GreedyDecoder(model)
-        >>> decoder.compile(jit_compile=True)
-        >>> decoder.predict(source, batch_size=64)["tokens"]
-    """
-
-    def __init__(self, seq2seq, **kwargs):
-        super().__init__(**kwargs)
-        self.seq2seq = seq2seq
-        self.built = True
-
-    def call(self, source):
-        return self.seq2seq.decode(source)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "seq2seq": keras.saving.serialize_keras_object(self.seq2seq),
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        seq2seq = keras.saving.deserialize_keras_object(config["seq2seq"])
-        return cls(**{**config, "seq2seq": seq2seq})
+    def _step(self, last, states, repeated=()):
+        """A step without attention."""
+        embedded = self.writer.embed_one(last)
+        inputs = ops.concatenate([embedded, *repeated], axis=-1)
+        output, states = self.decoder.cell(inputs, states)
+        logits = self.writer.read_out([output, *repeated, embedded])
+        return logits, list(states), {}
 
 
 def _pair_directions(states):

@@ -1,18 +1,14 @@
 import keras
 from keras import ops
 
-from keras_attn.decoding.greedy import greedy_search
-from keras_attn.models._encoder_decoder import EncoderDecoder, check_token_ids
-from keras_attn.models._stack import (
-    Stack,
-    check_arguments,
-    check_counts,
-    logits_layer,
-)
+from keras_attn.models._begun import Begun
+from keras_attn.models._encoder_decoder import check_token_ids
+from keras_attn.models._stack import Stack, check_arguments, logits_layer
+from keras_attn.models._translator import Translator
 
 
 @keras.saving.register_keras_serializable("keras_attn")
-class Transformer(EncoderDecoder):
+class Transformer(Translator):
     """The encoder-decoder of "Attention is all you need".
 
     A functional model on `{"source", "target"}`, two int32 tensors `(batch, time)`
@@ -35,6 +31,9 @@ class Transformer(EncoderDecoder):
         gated: Bool. Gates the feed-forward.
         normalize_first: Bool. Whether the norms come before the sublayers.
         normalization: `"layer"` or `"rms"`.
+        scheduled_sampling: Float in [0, 1], or a `keras.optimizers.schedules` schedule
+            of it: the share of the target's tokens that training replaces by what the
+            model itself would write there.
         start_token_id: Int, the token before the first one.
         end_token_id: Int, the token that ends a target.
         max_length: Int, number of tokens that decoding writes at the most, and of
@@ -53,7 +52,8 @@ class Transformer(EncoderDecoder):
         >>> model.decode(source)["tokens"]
 
     Reference:
-        Vaswani et al., 2017, https://arxiv.org/abs/1706.03762.
+        Vaswani et al., 2017, https://arxiv.org/abs/1706.03762. Mihaylova and Martins,
+        2019, https://arxiv.org/abs/1906.07651 (scheduled sampling).
     """
 
     arguments = (
@@ -69,6 +69,7 @@ class Transformer(EncoderDecoder):
         "gated",
         "normalize_first",
         "normalization",
+        "scheduled_sampling",
         "start_token_id",
         "end_token_id",
         "max_length",
@@ -88,6 +89,7 @@ class Transformer(EncoderDecoder):
         gated=False,
         normalize_first=True,
         normalization="layer",
+        scheduled_sampling=0.0,
         start_token_id=2,
         end_token_id=3,
         max_length=64,
@@ -150,6 +152,7 @@ class Transformer(EncoderDecoder):
         self.activation, self.gated = activation, gated
         self.normalize_first = normalize_first
         self.normalization = normalization
+        self.scheduled_sampling = scheduled_sampling
         self.start_token_id, self.end_token_id = start_token_id, end_token_id
         self.max_length = max_length
         self.policy = policy
@@ -166,59 +169,29 @@ class Transformer(EncoderDecoder):
         mask = ops.not_equal(source, 0)
         return self.encoder(source, mask=mask), mask
 
-    def decode(self, source, max_length=None):
-        """Writes a target for each source, greedily, in one loop.
+    def begin(self, source, *, max_length):
+        """The decoder reads each token once: keys and values of earlier ones are kept.
 
-        The decoder reads each token once: keys and values of earlier ones are
-        cached. Runs eagerly, inside a `tf.function` or `jax.jit`, and in an exported
-        graph. `keras_attn.GreedyDecoder` brings it under `predict`.
-
-        Args:
-            source: int32 tensor `(batch, source_time)`, 0 is padding.
-            max_length: Int, steps at the most. Defaults to the model's `max_length`.
-
-        Returns:
-            Dict of `tokens` int32 `(batch, max_length)`, the end token included where
-            it was written and zeros after it; `lengths` int32 `(batch,)` that count
-            them; `score` float32 `(batch,)`, their log-probability; and
-            `attention_scores` `(batch, max_length, source_time)`, the last block's
-            weights on the source, averaged over its heads.
-
-        Raises:
-            ValueError: If `max_length` is no int of at least 1, or more than there are
-                learned positions.
+        The scores are the last block's, averaged over its heads.
         """
-        source = ops.convert_to_tensor(source, "int32")
-        steps = self.max_length if max_length is None else max_length
-        check_counts(max_length=steps)
-        self.decoder.check_steps(steps)
+        self.decoder.check_steps(max_length)
         memory, mask = self.encode(source)
         projected = [b.project_memory(memory, mask) for b in self.decoder.blocks]
-        batch = ops.shape(source)[0]
+        rows = ops.shape(source)[0]
 
-        def step(last, states):
+        def step(last, states, constants):
             caches, position = states
+            *memory, mask = constants
             stream, caches, scores = self.decoder.step(
-                last[:, None],
-                caches,
-                position,
-                (memory, projected),
-                memory_mask=mask,
+                last[:, None], caches, position, memory, memory_mask=mask
             )
             scores = ops.mean(scores, axis=1)[:, 0]
             logits = self.logits(stream)[:, 0]
             return logits, [caches, position + 1], {"attention_scores": scores}
 
         states = [
-            self.decoder.make_caches(batch, steps),
-            ops.zeros((batch,), "int32"),
+            self.decoder.make_caches(rows, max_length),
+            ops.zeros((rows,), "int32"),
         ]
-        tokens, lengths, score, emitted = greedy_search(
-            step,
-            states,
-            {"attention_scores": memory[..., 0]},
-            self.start_token_id,
-            self.end_token_id,
-            steps,
-        )
-        return {"tokens": tokens, "lengths": lengths, "score": score, **emitted}
+        emitted = {"attention_scores": memory[..., 0]}
+        return Begun(step, states, emitted, (memory, projected, mask), mask)

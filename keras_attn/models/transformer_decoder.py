@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attn.decoding.greedy import greedy_search
+from keras_attn.decoding import search
 from keras_attn.layers._checks import check_rank, check_shape, known_values
 from keras_attn.models._stack import check_counts, logits_layer
 from keras_attn.models._tower import Tower
@@ -37,8 +37,8 @@ class TransformerDecoder(Tower):
     def make_head(self, vocabulary_size, policy):
         return logits_layer(vocabulary_size, policy)
 
-    def decode(self, prompt, lengths, end_token_id, max_length):
-        """Continues each prompt, greedily, in one loop.
+    def decode(self, prompt, lengths, end_token_id, max_length, **options):
+        """Continues each prompt, in one loop.
 
         The prompts are read at once and each new token once: keys and values of
         earlier ones are cached.
@@ -49,12 +49,14 @@ class TransformerDecoder(Tower):
                 what lies after them is not read.
             end_token_id: Int, the token that ends a row.
             max_length: Int, number of tokens to write at the most.
+            **options: Of the search, see `Transformer.decode`.
 
         Returns:
             Dict of `tokens` int32 `(batch, max_length)`, those after the prompt, the
             end token included where it was written and zeros after it; `lengths`
             int32 `(batch,)` that count them; `score` float32 `(batch,)`, their
-            log-probability.
+            log-probability. A beam search adds the `ranking_score`, and with `n_best`
+            an axis of the hypotheses after the batch.
 
         Raises:
             ValueError: If a length is below 1, beyond the prompt, or leaves too few of
@@ -77,10 +79,8 @@ class TransformerDecoder(Tower):
             return self.head(stream)[:, 0], [caches, position + 1], {}
 
         last = ops.take_along_axis(prompt, lengths[:, None] - 1, axis=1)[:, 0]
-        tokens, written, score, _ = greedy_search(
-            step, [caches, lengths - 1], {}, last, end_token_id, max_length
-        )
-        return {"tokens": tokens, "lengths": written, "score": score}
+        states = [caches, lengths - 1]
+        return search(step, states, {}, last, end_token_id, max_length, **options)
 
     def _check(self, prompt, lengths, max_length):
         check_counts(max_length=max_length)

@@ -21,6 +21,7 @@ def attentive_recurrence(
     *,
     cell,
     factor=1.0,
+    gated=False,
     inputs_mask=None,
     memory_mask=None,
     keep=None,
@@ -37,14 +38,16 @@ def attentive_recurrence(
         memory: Values `(b, s, d)`.
         key: Projected keys `(b, s, u)`.
         states: Tuple of first states, `(b, n)` each; the first one is the output.
-        state_kernel: `[query kernel | recurrent kernel]`, `(n, u + g)`.
-        state_bias: Bias of the same products, `(u + g,)`.
+        state_kernel: `[query kernel | recurrent kernel]`, `(n, u + g)`; with `gated`
+            one more column, the gate's kernel.
+        state_bias: Bias of the same products, `(u + g,)` or `(u + g + 1,)`.
         context_kernel: The part of the cell's input kernel that reads the context,
             `(d, g)`.
         scale: Weights `(u,)` of the additive alignment; `None` scores by the inner
             product of query and key.
         cell: `"gru"` or `"lstm"`.
         factor: Float. Multiplies the inner products.
+        gated: Bool. Multiplies each context by a sigmoid of the state.
         inputs_mask: Optional bool `(b, t)`; a `False` step hands its state on.
         memory_mask: Optional bool `(b, s)`; `False` slots get no weight.
         keep: Optional factors `(b, t, s)` on the attention weights, for dropout.
@@ -54,7 +57,8 @@ def attentive_recurrence(
         and the tuple of last states.
 
     Reference:
-        Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473, equations 4 to 6.
+        Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473, equations 4 to 6. Xu et
+        al., 2015, https://arxiv.org/abs/1502.03044, section 4.2.1, for the gate.
     """
     if inputs_mask is None:
         inputs_mask = ops.ones_like(inputs[..., 0], dtype="bool")
@@ -63,7 +67,7 @@ def attentive_recurrence(
     optional = [] if scale is None else [scale]
     if keep is not None:
         optional.append(_time_major(keep))
-    steps = _Steps(cell, factor, scale is not None, keep is not None)
+    steps = _Steps(cell, factor, gated, scale is not None, keep is not None)
     outputs, contexts, weights, *last = custom_gradient(steps.forward, steps.backward)(
         _time_major(inputs),
         memory,
@@ -89,12 +93,13 @@ def _time_major(x):
 
 
 class _Steps:
-    """Forward and backward pass for one choice of cell, alignment and dropout."""
+    """Forward and backward pass for one choice of cell, alignment, gate and dropout."""
 
-    def __init__(self, cell, factor, additive, dropout):
+    def __init__(self, cell, factor, gated, additive, dropout):
         self.cell, self.cell_gradient = CELLS[cell]
         self.size = 2 if cell == "lstm" else 1
-        self.factor, self.additive, self.dropout = factor, additive, dropout
+        self.factor, self.gated = factor, gated
+        self.additive, self.dropout = additive, dropout
 
     def unpack(self, tensors):
         """States, scale and keep: what comes after the eight that are always there."""
@@ -103,6 +108,13 @@ class _Steps:
         scale = rest.pop(0) if self.additive else None
         keep = rest.pop(0) if self.dropout else None
         return states, scale, keep
+
+    def parts(self, products, width):
+        """Query, recurrent part and gate of the products with the state."""
+        query, rest = products[:, :width], products[:, width:]
+        if not self.gated:
+            return query, rest, None
+        return query, rest[:, :-1], ops.sigmoid(rest[:, -1:])
 
     def score(self, query, key, scale):
         if self.additive:
@@ -126,12 +138,15 @@ class _Steps:
 
         def body(states, xs):
             products = ops.matmul(states[0], kernel) + bias
-            scores = self.score(products[:, :width], key, scale)
+            query, recurrent, gate = self.parts(products, width)
+            scores = self.score(query, key, scale)
             weights = masked_softmax(scores, mask)
             dropped = weights * xs[2] if self.dropout else weights
             context = ops.matmul(dropped[:, None], memory)[:, 0]
+            if self.gated:
+                context = context * gate
             gates = xs[0] + ops.matmul(context, context_kernel)
-            new = self.cell(gates, products[:, width:], states)
+            new = self.cell(gates, recurrent, states)
             new = tuple(
                 ops.where(xs[1], after, before)
                 for after, before in zip(new, states, strict=True)
@@ -162,25 +177,33 @@ class _Steps:
 
         def body(carry, xs):
             later, key_total, scale_total = carry
-            before, product, gate, weight, step_valid, upstream, *dropout = xs
+            before, product, gate, weight, step_valid, upstream, *optional = xs
+            query, recurrent, share = self.parts(product, width)
             later = (later[0] + upstream[0], *later[1:])
             new = tuple(ops.where(step_valid, g, 0.0) for g in later)
             kept = tuple(ops.where(step_valid, 0.0, g) for g in later)
             gate_gradient, recurrent, direct = self.cell_gradient(
-                gate, product[:, width:], before, new
+                gate, recurrent, before, new
             )
             context = upstream[1] + ops.matmul(gate_gradient, context_kernel_t)
+            share_gradient = []
+            if self.gated:
+                opened = ops.sum(context * optional[0], axis=-1, keepdims=True)
+                share_gradient.append((1.0 - share) * opened)
+                context = context * share
             weight_gradient = ops.matmul(memory, context[..., None])[..., 0]
             if self.dropout:
-                weight_gradient = weight_gradient * dropout[0]
+                weight_gradient = weight_gradient * optional[-1]
             weight_gradient = weight_gradient + upstream[2]
             mean = ops.sum(weight * weight_gradient, axis=-1, keepdims=True)
             query, key_gradient, scale_row = self.score_gradient(
-                product[:, :width], key, weight * (weight_gradient - mean)
+                query, key, weight * (weight_gradient - mean)
             )
             if self.additive:
                 query = query * scale
-            product_gradient = ops.concatenate([query, recurrent], axis=-1)
+            product_gradient = ops.concatenate(
+                [query, recurrent, *share_gradient], axis=-1
+            )
             from_products = ops.matmul(product_gradient, kernel_t)
             first, *others = (d + k for d, k in zip(direct, kept, strict=True))
             carry = (
@@ -192,6 +215,8 @@ class _Steps:
 
         upstream = tuple(gradients[:3])
         xs = [previous, products, gates, weights, valid, upstream]
+        if self.gated:
+            xs.append(contexts)
         used = weights
         if self.dropout:
             xs.append(keep)

@@ -7,6 +7,7 @@ import keras
 
 from keras_attn import (
     AlibiBias,
+    AskAttendAnswer,
     AttentionDecoder,
     AttentionPooling,
     BahdanauAttention,
@@ -17,8 +18,12 @@ from keras_attn import (
     GraphAttention,
     GraphConv,
     GraphPooling,
+    ImageCaptioner,
+    ImageToMarkup,
     LearnedPositions,
+    ListenAttendSpell,
     LocationPolicy,
+    LogMel,
     MessagePassing,
     MinCutPooling,
     MolecularGraphNet,
@@ -87,11 +92,16 @@ def attention(alignment, query=STEPS, value=MEMORY, hard=False):
     )
 
 
-def decoder(cell, attend, alignment="additive", memory=MEMORY, hard=False):
+def decoder(cell, attend, alignment="additive", memory=MEMORY, hard=False, **options):
     def make(dtype=None, **kwargs):
         reader = BahdanauAttention(4, alignment, hard=hard, seed=1, dtype=dtype)
         return AttentionDecoder(
-            CELLS[cell](4, dtype=dtype), reader, attend, dtype=dtype, **kwargs
+            CELLS[cell](4, dtype=dtype),
+            reader,
+            attend,
+            dtype=dtype,
+            **options,
+            **kwargs,
         )
 
     return Case(
@@ -140,14 +150,26 @@ def decoder_block(**options):
     )
 
 
-def translator(context, cell):
+def translator(context, cell, **options):
     return Case(
         lambda **kwargs: Seq2Seq(
-            9, 8, units=4, embedding_dim=3, context=context, cell=cell, **kwargs
+            9, 8, 4, 3, context=context, cell=cell, **options, **kwargs
         ),
         {"source": (5,), "target": (4,)},
         is_model=True,
         vocabularies={"source": 9, "target": 8},
+    )
+
+
+def reader(model, *arguments, indices=None, **inputs):
+    """A model that writes about what it reads, of which `inputs` are the shapes."""
+    ids = dict.fromkeys({"question", "target"} & {*inputs, "target"}, 7)
+    return Case(
+        lambda **kwargs: model(7, *arguments, units=4, embedding_dim=3, **kwargs),
+        {**inputs, "target": (3,)},
+        is_model=True,
+        vocabularies=ids,
+        indices=indices or {},
     )
 
 
@@ -209,6 +231,7 @@ CASES = {
     "AttentionDecoder-grid": decoder("gru", "before", "scaled_dot", memory=GRID),
     "AttentionDecoder-hard-before": decoder("gru", "before", hard=True),
     "AttentionDecoder-hard-after": decoder("lstm", "after", "scaled_dot", hard=True),
+    "AttentionDecoder-coverage": decoder("gru", "before", coverage=0.5),
     "MultiHeadSelfAttention": self_attention(),
     "MultiHeadSelfAttention-rotary": self_attention((RotaryEmbedding,)),
     "MultiHeadSelfAttention-alibi": self_attention((AlibiBias,)),
@@ -283,7 +306,23 @@ CASES = {
         is_model=True,
         indices={"edges": ((6, 2), STEPS[0])},
     ),
+    "LogMel": Case(
+        lambda **kwargs: LogMel(4, 800, 8, 3, **kwargs),
+        {"audio": (50,)},
+        indices={"lengths": ((), 51)},
+    ),
+    "ListenAttendSpell": reader(
+        ListenAttendSpell, 3, 1, 4, 800, audio=(70,), indices={"lengths": ((), 71)}
+    ),
+    "ImageCaptioner": reader(ImageCaptioner, (4, 6, 3), (2, 3), image=(4, 6, 3)),
+    "ImageToMarkup": reader(ImageToMarkup, (4, 8, 1), (2, 3), 3, image=(4, 8, 1)),
+    "AskAttendAnswer": reader(
+        AskAttendAnswer, 7, (4, 4, 3), (2, 3), 4, image=(4, 4, 3), question=(4,)
+    ),
     "Seq2Seq-attention": translator("attention", "gru"),
+    "Seq2Seq-own_tokens": translator(
+        "attention", "gru", coverage=0.5, scheduled_sampling=0.5
+    ),
     "Seq2Seq-repeated_state": translator("repeated_state", "lstm"),
     "Seq2Seq-last_state": translator("last_state", "gru"),
     "GlimpseSensor": Case(

@@ -22,7 +22,7 @@ class Subject:
             for name, (shape, count) in case.indices.items()
         }
         for name, shape in case.inputs.items():
-            if case.vocabularies is not None:
+            if name in (case.vocabularies or {}):
                 kept = np.arange(shape[0]) < np.array([[shape[0]], [2], [1]])
                 ids = rng.integers(1, case.vocabularies[name], (BATCH, *shape))
                 self.inputs[name] = np.where(kept, ids, 0).astype("int32")

@@ -12,7 +12,12 @@ from tests.gradients import BACKEND, MODES, gradients, in_mode, weighted_sum
 UNITS = 4
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
 ALIGNMENTS = ["additive", "bilinear", "dot", "scaled_dot"]
-CHOICES = list(itertools.product(["before", "after"], CELLS, ALIGNMENTS))
+CHOICES = list(itertools.product(["before", "after"], CELLS, ALIGNMENTS, [False]))
+CHOICES += [
+    ("before", "gru", "additive", True),
+    ("before", "lstm", "dot", True),
+    ("after", "gru", "additive", True),
+]
 
 
 class PlainGRUCell(keras.layers.GRUCell):
@@ -30,9 +35,11 @@ def normal(rng, *shape):
     return rng.normal(size=shape).astype("float32")
 
 
-def make(cell="gru", attend="before", alignment="additive", units=3, **kwargs):
+def make(
+    cell="gru", attend="before", alignment="additive", units=3, gate=False, **kwargs
+):
     attention = BahdanauAttention(units, alignment, **kwargs)
-    return AttentionDecoder(CELLS[cell](UNITS), attention, attend)
+    return AttentionDecoder(CELLS[cell](UNITS), attention, attend, gate)
 
 
 def generic_twin(layer):
@@ -42,6 +49,7 @@ def generic_twin(layer):
         PLAIN[name].from_config(layer.cell.get_config()),
         BahdanauAttention.from_config(layer.attention.get_config()),
         layer.attend,
+        layer.gate,
     )
     twin.build((None, None, 3), (None, None, 5))
     twin.set_weights(layer.get_weights())
@@ -73,10 +81,12 @@ def masks(batch):
 EVERYTHING = {"return_attention_scores": True, "return_state": True}
 
 
-@pytest.mark.parametrize(("attend", "cell", "alignment"), CHOICES)
-def test_the_fused_loop_is_the_generic_one(batch, masks, rng, attend, cell, alignment):
+@pytest.mark.parametrize(("attend", "cell", "alignment", "gate"), CHOICES)
+def test_the_fused_loop_is_the_generic_one(
+    batch, masks, rng, attend, cell, alignment, gate
+):
     inputs, memory, *_ = batch
-    layer = make(cell, attend, alignment)
+    layer = make(cell, attend, alignment, gate=gate)
     layer.build(inputs.shape, memory.shape)
     randomize(layer, rng)
     twin = generic_twin(layer)
@@ -140,10 +150,11 @@ def test_a_cell_without_bias_or_projection_is_fused_too(batch, use_bias):
     np.testing.assert_allclose(outputs, plain(inputs, memory), atol=1e-5)
 
 
-def test_matches_numpy(batch, rng):
+@pytest.mark.parametrize("gate", [False, True])
+def test_matches_numpy(batch, rng, gate):
     """RNNsearch's equations for a GRU with additive alignment, in float64."""
     inputs, memory, inputs_mask, memory_mask = batch
-    layer = make()
+    layer = make(gate=gate)
     layer.build(inputs.shape, memory.shape)
     randomize(layer, rng)
     attention, cell = layer.attention, layer.cell
@@ -163,6 +174,12 @@ def test_matches_numpy(batch, rng):
     def sigmoid(x):
         return 1 / (1 + np.exp(-x))
 
+    def share(state):
+        if not gate:
+            return 1.0
+        weights = layer.gate_projection.get_weights()
+        return sigmoid(state @ weights[0][:, 0] + weights[1][0])
+
     outputs, alignment = np.zeros((3, 4, UNITS + 5)), np.zeros((3, 4, 5))
     last = np.zeros((3, UNITS))
     for row, state in enumerate(last):
@@ -170,7 +187,7 @@ def test_matches_numpy(batch, rng):
         for step in np.flatnonzero(inputs_mask[row]):
             query = state @ query_kernel + query_bias
             powers = np.exp(np.tanh(query + kept @ key_kernel) @ scale)
-            context = powers @ kept / max(powers.sum(), 1e-30)
+            context = share(state) * (powers @ kept) / max(powers.sum(), 1e-30)
             x = np.concatenate([inputs[row, step], context]) @ kernel + bias[0]
             h = state @ recurrent_kernel + bias[1]
             update = sigmoid(x[:UNITS] + h[:UNITS])
@@ -187,10 +204,12 @@ def test_matches_numpy(batch, rng):
     np.testing.assert_allclose(found[2][0], last, atol=1e-5)
 
 
-@pytest.mark.parametrize(("attend", "cell", "alignment"), CHOICES)
-def test_steps_taken_one_at_a_time_are_the_call(batch, masks, attend, cell, alignment):
+@pytest.mark.parametrize(("attend", "cell", "alignment", "gate"), CHOICES)
+def test_steps_taken_one_at_a_time_are_the_call(
+    batch, masks, attend, cell, alignment, gate
+):
     inputs, memory, _, memory_mask = batch
-    layer = make(cell, attend, alignment)
+    layer = make(cell, attend, alignment, gate=gate)
     outputs, weights, last = layer(
         inputs, memory, memory_mask=memory_mask, **EVERYTHING
     )
@@ -209,6 +228,42 @@ def test_steps_taken_one_at_a_time_are_the_call(batch, masks, attend, cell, alig
         np.testing.assert_allclose(row, weights[:, step], atol=1e-5)
     for state, expected in zip(states, last, strict=True):
         np.testing.assert_allclose(state, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("attend", ["before", "after"])
+def test_coverage_counts_what_was_not_read(batch, masks, attend):
+    inputs, memory, _, memory_mask = batch
+    layer = AttentionDecoder(
+        CELLS["gru"](UNITS), BahdanauAttention(3), attend, coverage=0.7
+    )
+    _, weights = layer(inputs, memory, **masks, return_attention_scores=True)
+    assert not layer.losses  # of an answer alone
+    layer(inputs, memory, **masks, training=True)
+    read = ops.convert_to_numpy(weights).astype("float64").sum(axis=1)
+    missed = np.where(memory_mask, (1 - read) ** 2, 0.0).sum(axis=1)
+    (found,) = layer.losses
+    np.testing.assert_allclose(found, 0.7 * missed.mean(), rtol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="compiles with XLA")
+def test_coverage_makes_it_read_everything(rng):
+    """Under XLA, by that term alone."""
+    inputs, memory = normal(rng, 8, 5, 3), 3 * normal(rng, 8, 5, 4)
+    ends = {}
+    for coverage in (0.0, 1.0):
+        symbols = keras.Input((5, 3)), keras.Input((5, 4))
+        decoder = AttentionDecoder(
+            CELLS["gru"](UNITS), BahdanauAttention(8, seed=1), coverage=coverage
+        )
+        outputs, weights = decoder(*symbols, return_attention_scores=True)
+        model = keras.Model(symbols, [outputs, weights])
+        model.compile("adam", [lambda y, z: 0.0 * ops.sum(z), None], jit_compile=True)
+        model.optimizer.learning_rate = 0.03
+        assert model.jit_compile
+        model.fit([inputs, memory], np.zeros((8, 5)), epochs=40, verbose=0)
+        read = ops.convert_to_numpy(model([inputs, memory])[1]).sum(axis=1)
+        ends[coverage] = ((1 - read) ** 2).sum(axis=1).mean()
+    assert ends[1.0] < 0.5 * ends[0.0]
 
 
 @pytest.mark.parametrize("attend", ["before", "after"])
@@ -439,6 +494,10 @@ GRU = keras.layers.GRUCell
         ),
         (lambda: (GRU(4), "additive"), r"`attention` must be.*attention='additive'"),
         (lambda: (GRU(4), BahdanauAttention(3), "during"), r"`attend`.*'during'"),
+        (
+            lambda: (GRU(4), BahdanauAttention(3), "after", False, -1.0),
+            r"`coverage` must be at least 0\. .*coverage=-1\.0",
+        ),
     ],
 )
 def test_refuses_to_be_made(arguments, message):

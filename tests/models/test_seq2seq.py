@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import GreedyDecoder, Seq2Seq
+from keras_attn import Decoder, Seq2Seq
 from tests.gradients import BACKEND, MODES, in_mode
 from tests.models.uncached import write_one_by_one
 
@@ -250,9 +250,9 @@ def test_learns_to_reverse_under_xla(rng):
 @pytest.mark.parametrize(
     "jit_compile", [False] if BACKEND == "torch" else [True, False]
 )
-def test_the_greedy_decoder_predicts_what_decode_writes(rng, source, jit_compile):
+def test_the_decoder_predicts_what_decode_writes(rng, source, jit_compile):
     model = make(rng=rng)
-    decoder = GreedyDecoder(model)
+    decoder = Decoder(model)
     decoder.compile(jit_compile=jit_compile)
     assert decoder.jit_compile == jit_compile
     found = decoder.predict(source, batch_size=3, verbose=0)
@@ -262,11 +262,11 @@ def test_the_greedy_decoder_predicts_what_decode_writes(rng, source, jit_compile
         np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
 
 
-def test_a_greedy_decoder_is_saved_with_its_model(rng, source, tmp_path):
-    decoder = GreedyDecoder(make(rng=rng))
+def test_a_decoder_is_saved_with_its_model(rng, source, tmp_path):
+    decoder = Decoder(make(rng=rng))
     decoder.save(tmp_path / "decoder.keras")
     loaded = keras.saving.load_model(tmp_path / "decoder.keras")
-    assert type(loaded) is GreedyDecoder
+    assert type(loaded) is Decoder
     for name, value in numpy(decoder(source)).items():
         found = ops.convert_to_numpy(loaded(source)[name])
         np.testing.assert_allclose(found, value, atol=1e-5, err_msg=name)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import GreedyDecoder, Transformer
+from keras_attn import Decoder, Transformer
 from tests.comparison import assert_same
 from tests.gradients import BACKEND, MODES, QUICKEST, in_mode
 from tests.models.transformers import (
@@ -235,22 +235,22 @@ def test_learns_to_reverse_under_xla(rng):
 @pytest.mark.parametrize(
     "jit_compile", [False] if BACKEND == "torch" else [True, False]
 )
-def test_the_greedy_decoder_predicts_what_decode_writes(source, jit_compile):
+def test_the_decoder_predicts_what_decode_writes(source, jit_compile):
     model = with_random_weights(make())
-    decoder = GreedyDecoder(model)
+    decoder = Decoder(model)
     decoder.compile(jit_compile=jit_compile)
     assert decoder.jit_compile == jit_compile
     found = decoder.predict(source, batch_size=3, verbose=0)
     assert_same_answers(found, decode(model, source))
 
 
-def test_a_greedy_decoder_is_saved_with_its_model(source, tmp_path):
-    decoder = GreedyDecoder(with_random_weights(make()))
+def test_a_decoder_is_saved_with_its_model(source, tmp_path):
+    decoder = Decoder(with_random_weights(make()))
     decoder.save(tmp_path / "decoder.keras")
     loaded = keras.saving.load_model(tmp_path / "decoder.keras")
-    assert type(loaded.seq2seq) is Transformer
-    expected = decode(decoder.seq2seq, source)
-    assert_same_answers(decode(loaded.seq2seq, source), expected)
+    assert type(loaded.model) is Transformer
+    expected = decode(decoder.model, source)
+    assert_same_answers(decode(loaded.model, source), expected)
 
 
 @pytest.mark.parametrize(

@@ -4,26 +4,42 @@ import hashlib
 
 import tensorflow as tf
 
+from keras_attn.models._writing_signatures import best_alone, cut, trim
 
-def signatures(model, source_tokenizer=None, target_tokenizer=None):
-    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `EncoderDecoder`."""
+
+def signatures(model, source_tokenizer=None, target_tokenizer=None, options=None):
+    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `Translator`."""
     tokenizers = (source_tokenizer, target_tokenizer)
     if (source_tokenizer is None) != (target_tokenizer is None):
         raise ValueError(
             "`source_tokenizer` and `target_tokenizer` go together: give both or "
             f"none. Received: {tokenizers}"
         )
-    ids = (_tokens(model), _specs(tokens=2, lengths=1))
-    text = ids
     if source_tokenizer is not None:
-        _check_vocabularies(model, source_tokenizer, target_tokenizer)
-        endpoint = TextEndpoint(model, source_tokenizer, target_tokenizer)
-        text = (endpoint, {"text": tf.TensorSpec((None,), tf.string, name="text")})
+        _check_vocabularies(model, *tokenizers)
+
+    def by_ids(options):
+        return _tokens(model, options), _specs(tokens=2, lengths=1)
+
+    def by_text(options):
+        if source_tokenizer is None:
+            return by_ids(options)
+        endpoint = TextEndpoint(model, *tokenizers, options)
+        return endpoint, {"text": tf.TensorSpec((None,), tf.string, name="text")}
+
+    options = dict(options or {})
+    best = best_alone(options)
+    n_best = {"n_best": by_text(options)} if best != options else {}
     score = (
         _score(model),
         _specs(source=2, source_lengths=1, target=2, target_lengths=1),
     )
-    return {"serving_default": text, "tokens": ids, "score": score}
+    return {
+        "serving_default": by_text(best),
+        "tokens": by_ids(best),
+        "score": score,
+        **n_best,
+    }
 
 
 def _check_vocabularies(model, source_tokenizer, target_tokenizer):
@@ -49,9 +65,10 @@ def _specs(**ranks):
     }
 
 
-def _tokens(model):
+def _tokens(model, options):
     def tokens(inputs):
-        return _trim(model.decode(_cut(inputs["tokens"], inputs["lengths"])))
+        source = cut(inputs["tokens"], inputs["lengths"])
+        return trim(model.decode(source, **options))
 
     return tokens
 
@@ -59,26 +76,11 @@ def _tokens(model):
 def _score(model):
     def score(inputs):
         return model.score(
-            _cut(inputs["source"], inputs["source_lengths"]),
-            _cut(inputs["target"], inputs["target_lengths"]),
+            cut(inputs["source"], inputs["source_lengths"]),
+            cut(inputs["target"], inputs["target_lengths"]),
         )
 
     return score
-
-
-def _cut(tokens, lengths):
-    """Zeros beyond the lengths: a batching server pads with whatever it likes."""
-    mask = tf.sequence_mask(lengths, tf.shape(tokens)[1])
-    return tf.where(mask, tokens, 0)
-
-
-def _trim(answer):
-    """Drops the steps that no row has written."""
-    steps = tf.reduce_max(tf.concat([answer["lengths"], [0]], axis=0))
-    return {
-        name: value[:, :steps] if name in ("tokens", "attention_scores") else value
-        for name, value in answer.items()
-    }
 
 
 class TextEndpoint(tf.Module):
@@ -88,9 +90,9 @@ class TextEndpoint(tf.Module):
     training.
     """
 
-    def __init__(self, model, source_tokenizer, target_tokenizer):
+    def __init__(self, model, source_tokenizer, target_tokenizer, options):
         super().__init__()
-        self.model = model
+        self.model, self.options = model, options
         self.source = _in_graph(source_tokenizer)
         self.target = _in_graph(target_tokenizer)
 
@@ -98,18 +100,25 @@ class TextEndpoint(tf.Module):
         ids = self.source.tokenize(inputs["text"])
         end = tf.fill((tf.shape(inputs["text"])[0], 1), self.model.end_token_id)
         source = tf.concat([ids, end], axis=1).to_tensor()
-        answer = _trim(self.model.decode(source))
+        answer = trim(self.model.decode(source, **self.options))
         tokens = answer.pop("tokens")
         lengths = answer.pop("lengths")
-        words = tf.logical_and(tokens != 0, tokens != self.model.end_token_id)
         return {
-            "text": self.target.detokenize(tf.ragged.boolean_mask(tokens, words)),
+            "text": self.write(tokens),
             "source_tokens": _pieces(self.source, source, source != 0),
             "target_tokens": _pieces(
-                self.target, tokens, tf.sequence_mask(lengths, tf.shape(tokens)[1])
+                self.target, tokens, tf.sequence_mask(lengths, tf.shape(tokens)[-1])
             ),
             **answer,
         }
+
+    def write(self, tokens):
+        """Text `(...)` of token ids `(..., time)`."""
+        shape = tf.shape(tokens)
+        rows = tf.reshape(tokens, (-1, shape[-1]))
+        words = tf.logical_and(rows != 0, rows != self.model.end_token_id)
+        text = self.target.detokenize(tf.ragged.boolean_mask(rows, words))
+        return tf.reshape(text, shape[:-1])
 
 
 def _in_graph(tokenizer):

@@ -1,0 +1,206 @@
+"""Pictures of formulas, written as LaTeX again.
+
+`ImageToMarkup` (Deng et al., 2017: convolutions, a row encoder, an attentive decoder)
+is trained on formulas of physics papers, those of the im2latex lists that matplotlib
+can render onto a small canvas. They are judged by the BLEU of their tokens, by edit
+distance, and by rendering again what was written: two ways to write one formula look
+the same.
+
+    python examples/formulas.py
+
+The full im2latex-100k has ten times as many formulas, and pictures of whole lines; its
+figures are no measure of these. Real renderings by LaTeX, on which nothing was trained,
+are judged too.
+"""
+
+import re
+
+import keras
+import numpy as np
+import sacrebleu
+import writing_runs as runs
+
+from keras_attn import ImageToMarkup
+from keras_attn.data import Vocabulary, encode, im2latex
+
+CANVAS = (48, 256)
+MOST_TOKENS = 48
+DPI = 100
+
+
+class Renderer:
+    """Formulas as pictures, uint8 of `CANVAS`, ink on nothing."""
+
+    def __init__(self):
+        from matplotlib.mathtext import MathTextParser
+
+        self.parser = MathTextParser("agg")
+
+    def __call__(self, formula):
+        """The picture, or `None` where it cannot be rendered or does not fit."""
+        try:
+            image = np.asarray(self.parser.parse(f"${formula}$", dpi=DPI).image)
+        except (ValueError, RuntimeError):
+            return None
+        rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return None
+        ink = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return on_canvas(ink)
+
+
+def on_canvas(ink):
+    """The picture in the middle of the left edge, or `None` where it does not fit."""
+    height, width = ink.shape
+    if height > CANVAS[0] - 4 or width > CANVAS[1] - 4:
+        return None
+    canvas = np.zeros(CANVAS, "uint8")
+    top = (CANVAS[0] - height) // 2
+    canvas[top : top + height, 2 : 2 + width] = ink
+    return canvas
+
+
+def load(render, split, limit):
+    """Formulas that can be rendered, without repetitions, and their pictures."""
+    rows = {}
+    for formula in im2latex.load(split):
+        if len(formula.split()) < MOST_TOKENS and formula not in rows:
+            picture = render(formula)
+            if picture is not None:
+                rows[formula] = picture
+        if len(rows) == limit:
+            break
+    return list(rows), np.stack(list(rows.values()))
+
+
+def load_real():
+    """Real renderings that fit, and their formulas in tokens."""
+    real = im2latex.load_renderings()
+    texts, pictures = [], []
+    for image, formula in zip(real.images, real.formulas, strict=True):
+        picture = on_canvas(255 - image)
+        text = re.sub(r"\\label\{[^}]*\}", "", formula)
+        tokens = re.findall(r"\\[a-zA-Z]+|\\.|\S", text)
+        if picture is not None and len(tokens) < MOST_TOKENS:
+            texts.append(" ".join(tokens))
+            pictures.append(picture)
+    return texts, np.stack(pictures)
+
+
+def make_batch(texts, pictures, vocabulary, batch_size):
+    ids = encode(vocabulary, texts, MOST_TOKENS)
+    labels = np.zeros((len(texts), MOST_TOKENS), "int32")
+    labels[:, : ids.shape[1]] = ids
+
+    def make(rng):
+        rows = rng.integers(len(texts), size=batch_size)
+        moved = np.roll(pictures[rows], rng.integers(-1, 2, 2), axis=(1, 2))
+        return runs.with_target(as_inputs(moved), labels[rows])
+
+    return make
+
+
+def as_inputs(pictures):
+    return {"image": pictures[..., None].astype("float32") / 255}
+
+
+def judge(model, texts, pictures, vocabulary, search, render=None):
+    """Figures in percent, and what was written."""
+    answer = runs.write(model, as_inputs(pictures), search)
+    found = vocabulary.detokenize(answer["tokens"])
+    pieces = [[text.split() for text in part] for part in (found, texts)]
+    figures = {
+        "BLEU": sacrebleu.corpus_bleu(
+            found, [texts], tokenize="none", force=True
+        ).score,
+        "edit": 100 - runs.error_rate(*pieces),
+        "exact": 100 * np.mean([f == e for f, e in zip(found, texts, strict=True)]),
+    }
+    if render is not None:
+        again = [render(text) for text in found]
+        same = [
+            a is not None and (a == picture).all()
+            for a, picture in zip(again, pictures, strict=True)
+        ]
+        figures["image"] = 100 * np.mean(same)
+    return figures, found, answer
+
+
+def draw(picture, tokens, weights, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    number = min(len(tokens), 24)
+    figure, axes = plt.subplots(-(-number // 3), 3, figsize=(10, 0.5 * number + 1))
+    for place in axes.flat:
+        place.axis("off")
+    for place, token, look in zip(axes.flat, tokens[:number], weights, strict=False):
+        place.imshow(255 - picture, cmap="gray")
+        extent = (0, CANVAS[1], CANVAS[0], 0)
+        place.imshow(look, cmap="Reds", alpha=0.5, extent=extent)
+        place.set_title(token.replace("$", r"\$"), fontsize=7, parse_math=False)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+
+
+def main():
+    parser = runs.make_parser(__doc__, "formulas", epochs=30, steps=200)
+    parser.add_argument("--formulas", type=int, help="train on so many formulas only")
+    arguments = parser.parse_args()
+    render = Renderer()
+    texts, pictures = load(render, "val", arguments.formulas)
+    limit = arguments.limit or 1000
+    tests = {"test formulas": (*load(render, "test", limit), render)}
+    real_texts, real_pictures = load_real()
+    tests["real renderings"] = (real_texts[:limit], real_pictures[:limit], None)
+    choosing = max(1, min(300, len(texts) // 10))
+    vocabulary = Vocabulary.of(texts[choosing:], " ", min_count=2)
+    print(
+        f"{len(texts) - choosing} formulas train, {choosing} choose, "
+        f"{', '.join(f'{len(rows[0])} {name}' for name, rows in tests.items())}; "
+        f"{vocabulary.vocabulary_size()} ids",
+        flush=True,
+    )
+    keras.utils.set_random_seed(arguments.seed)
+    model = ImageToMarkup(
+        vocabulary.vocabulary_size(),
+        (*CANVAS, 1),
+        units=256,
+        dropout=0.2,
+        max_length=MOST_TOKENS,
+        name="formulas",
+    )
+    make = make_batch(
+        texts[choosing:], pictures[choosing:], vocabulary, arguments.batch_size
+    )
+    chosen = texts[:choosing], pictures[:choosing], vocabulary
+    runs.train(
+        model,
+        runs.Batches(make, arguments.steps, 1),
+        lambda model: -judge(model, *chosen, None)[0]["edit"],
+        arguments,
+    )
+    search = {"beam_width": arguments.beam, "length_penalty": 0.6}
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name, (texts, pictures, again) in tests.items():
+        figures, found, answer = judge(
+            model, texts, pictures, vocabulary, search, again
+        )
+        line = ", ".join(f"{key} {value:.1f}" for key, value in figures.items())
+        print(f"{name}: {line}", flush=True)
+        tokens = [vocabulary.id_to_token(int(i)) for i in answer["tokens"][0] if i]
+        path = arguments.output / f"{name.replace(' ', '_')}.png"
+        draw(pictures[0], tokens, answer["attention_scores"][0], path)
+    card = {
+        "description": "Writes pictures of formulas as LaTeX.",
+        "data": "im2latex-100k (formulas from arXiv), rendered by matplotlib.",
+        "metrics": figures,
+    }
+    asked = as_inputs(pictures[:10])
+    runs.serve(model, vocabulary, arguments.output, asked, found[:10], card, **search)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Decoding by chance."""
+
+from keras import ops
+
+from keras_attn.decoding._steps import LOWEST
+from keras_attn.decoding._writing import write
+from keras_attn.ops.stateless_dropout import stateless_uniform
+
+
+def sample(
+    step,
+    states,
+    emitted,
+    start_token_id,
+    end_token_id,
+    max_length,
+    seed,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    min_length=0,
+    constants=None,
+):
+    """Draws each token by its probability, until every row has ended.
+
+    The probabilities are sharpened by `temperature`; of them remain the `top_k`
+    largest, and of these the fewest that together have `top_p`. The draws depend on
+    `seed`, the row and the step alone: TensorFlow and JAX write the same in every mode
+    of compilation.
+
+    Args:
+        step, states, emitted, start_token_id, end_token_id, max_length, min_length,
+            constants: As in `greedy_search`.
+        seed: Int or int tensor, the same one draws the same.
+        temperature: Float above 0. Divides the logits; below 1 improbable tokens
+            become rarer still.
+        top_k: Optional int, how many tokens of a step may be drawn.
+        top_p: Optional float in (0, 1], the probability they have together.
+
+    Returns:
+        What `greedy_search` returns; the log-probabilities are the model's own,
+        without temperature and selection.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference:
+        Holtzman et al., 2020, https://arxiv.org/abs/1904.09751, for `top_p`.
+    """
+    _check(temperature, top_k, top_p)
+    seed = ops.stack([ops.cast(seed, "int32"), ops.zeros((), "int32")])
+
+    def choose(scores, count):
+        kept = keep_likely(scores / temperature, top_k, top_p)
+        uniform = stateless_uniform(seed, count, ops.shape(scores))
+        # The largest of logits with Gumbel noise falls on each by its probability.
+        return ops.argmax(kept - ops.log(-ops.log(uniform)), axis=-1)
+
+    return write(
+        choose,
+        step,
+        states,
+        emitted,
+        start_token_id,
+        end_token_id,
+        max_length,
+        min_length,
+        constants,
+    )
+
+
+def keep_likely(logits, top_k=None, top_p=None):
+    """Logits `(b, v)` with the lowest number in place of those that are not kept."""
+    size = logits.shape[-1]
+    if top_k is not None and top_k < size:
+        least = ops.top_k(logits, top_k)[0][:, -1:]
+        logits = ops.where(logits < least, LOWEST, logits)
+    if top_p is not None and top_p < 1:
+        ordered = ops.flip(ops.sort(logits, axis=-1), axis=-1)
+        shares = ops.softmax(ordered, axis=-1)
+        before = ops.cumsum(shares, axis=-1) - shares
+        least = ops.where(before < top_p, ordered, -LOWEST)
+        least = ops.min(least, axis=-1, keepdims=True)
+        logits = ops.where(logits < least, LOWEST, logits)
+    return logits
+
+
+def _check(temperature, top_k, top_p):
+    if temperature <= 0:
+        raise ValueError(
+            f"`temperature` must be above 0. Received: temperature={temperature}"
+        )
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"`top_k` must be at least 1. Received: top_k={top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"`top_p` must be in (0, 1]. Received: top_p={top_p}")

@@ -1,0 +1,92 @@
+import keras
+from keras import layers, ops
+
+from keras_attn.models._grid import Grid, check_image_shape
+from keras_attn.models._reader import Reader, everywhere
+from keras_attn.models._stack import check_counts
+
+
+@keras.saving.register_keras_serializable("keras_attn")
+class ImageToMarkup(Reader):
+    """Writes the markup of which an image was made, such as a formula's LaTeX.
+
+    Convolutions make a grid of the image; a bidirectional LSTM runs along each of its
+    rows and begins with an embedding of the row; a decoder with attention writes what
+    it reads there.
+
+    A functional model on `{"image", "target"}`, as `ImageCaptioner`.
+
+    Args:
+        vocabulary_size: Int, number of token ids.
+        image_shape: Tuple of height, width and channels.
+        widths: Ints, channels of the convolutions. The first three halve the image,
+            later ones its height only.
+        row_units: Int, width of the row encoder in each direction.
+        units: Int, width of the decoder.
+        embedding_dim: Int, width of the embedding and of the readout.
+        dropout: Float in [0, 1), on embedding and readout.
+        coverage, scheduled_sampling, start_token_id, end_token_id, max_length: See
+            `Seq2Seq`.
+        dtype: Dtype or dtype policy of all layers.
+        **kwargs: Forwarded to `keras.Model` (`name`, `trainable`).
+
+    Example:
+        >>> model = keras_attn.ImageToMarkup(vocabulary.vocabulary_size())
+        >>> model.decode(image, beam_width=5)["tokens"]
+
+    Reference:
+        Deng et al., 2017, https://arxiv.org/abs/1609.04938.
+    """
+
+    arguments = ("image_shape", "widths", "row_units", *Reader.writing)
+    reads = {"image": "float32"}  # noqa: RUF012 - never changed
+
+    def __init__(
+        self,
+        vocabulary_size,
+        image_shape=(48, 256, 1),
+        widths=(32, 64, 96, 128),
+        row_units=96,
+        **kwargs,
+    ):
+        image_shape = check_image_shape(image_shape)
+        check_counts(row_units=row_units)
+        sources = {"image": keras.Input(image_shape, name="image")}
+
+        def make_read(policy):
+            return _RowReader(widths, row_units, policy)
+
+        super().__init__(sources, make_read, False, vocabulary_size, **kwargs)
+        self.image_shape, self.widths = list(image_shape), list(widths)
+        self.row_units = row_units
+
+
+class _RowReader:
+    """From an image to a grid whose rows are read in both directions."""
+
+    def __init__(self, widths, units, policy):
+        strides = [(2, 2) if level < 3 else (2, 1) for level in range(len(widths))]
+        self.grid, self.units, self.policy = (
+            Grid(widths, strides, policy),
+            units,
+            policy,
+        )
+        recurrence = layers.LSTM(
+            units, return_sequences=True, use_cudnn=False, dtype=policy
+        )
+        self.rows = layers.Bidirectional(recurrence, dtype=policy, name="rows")
+        self.starts = None
+
+    def __call__(self, image):
+        grid = self.grid(image)
+        _, height, width, dim = grid.shape
+        if self.starts is None:  # two states for each direction
+            self.starts = layers.Embedding(
+                height, 4 * self.units, dtype=self.policy, name="row_starts"
+            )
+        number = ops.cumsum(ops.ones_like(grid[:, :, 0, 0], dtype="int32"), axis=1) - 1
+        states = ops.reshape(self.starts(number), (-1, 4 * self.units))
+        x = ops.reshape(grid, (-1, width, dim))
+        x = self.rows(x, initial_state=ops.split(states, 4, axis=-1))
+        memory = ops.reshape(x, (-1, height, width, 2 * self.units))
+        return memory, everywhere(memory)

@@ -1,0 +1,212 @@
+"""Models that read sound, images and questions, and write."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn import AskAttendAnswer, ImageCaptioner, ImageToMarkup, ListenAttendSpell
+from keras_attn.data import Vocabulary
+from keras_attn.serving import InvalidArgumentError
+from tests.gradients import BACKEND, MODES, QUICKEST, in_mode
+from tests.models.transformers import (
+    assert_same_answers,
+    numpy,
+    ragged,
+    with_random_weights,
+)
+
+START, END, LENGTH = 2, 3, 5
+SIZES = {"units": 6, "embedding_dim": 5, "max_length": LENGTH}
+MAKERS = {
+    "audio": lambda **kw: ListenAttendSpell(9, 4, 2, 5, 800, **{**SIZES, **kw}),
+    "image": lambda **kw: ImageCaptioner(9, (8, 12, 3), (3, 4), **{**SIZES, **kw}),
+    "markup": lambda **kw: ImageToMarkup(9, (8, 12, 1), (3, 4), 4, **{**SIZES, **kw}),
+    "question": lambda **kw: AskAttendAnswer(
+        9, 7, (8, 8, 3), (3, 4), 5, 2, **{**SIZES, **kw}
+    ),
+}
+SLOTS = {"audio": (7,), "image": (2, 3), "markup": (2, 3), "question": (4 + 4,)}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(kind):
+    return with_random_weights(MAKERS[kind]())
+
+
+@pytest.fixture
+def source(kind, rng):
+    shapes = {"image": (8, 12, 3), "markup": (8, 12, 1), "question": (8, 8, 3)}
+    if kind == "audio":
+        audio = rng.normal(size=(3, 220)).astype("float32")
+        return {"audio": audio, "lengths": np.int32([220, 90, 5])}
+    images = rng.random((3, *shapes[kind])).astype("float32")
+    if kind == "question":
+        return {"image": images, "question": ragged(rng, [4, 2, 1], 4, largest=6)}
+    return {"image": images}
+
+
+def decode(model, source, mode=QUICKEST, **options):
+    names = list(source)
+
+    def function(*tensors):
+        return model.decode(dict(zip(names, tensors, strict=True)), **options)
+
+    tensors = [ops.convert_to_tensor(value) for value in source.values()]
+    return numpy(in_mode(function, mode)(*tensors))
+
+
+def test_what_is_written_scores_what_the_model_gives_it(kind, model, source):
+    for options in ({}, {"beam_width": 3}):
+        found = decode(model, source, **options)
+        scored = numpy(model.score(source, found["tokens"]))
+        np.testing.assert_allclose(scored["score"], found["score"], rtol=1e-3)
+        weights = found["attention_scores"]
+        assert weights.shape == (3, LENGTH, *SLOTS[kind])
+        written = np.arange(LENGTH) < found["lengths"][:, None]
+        sums = weights.reshape(3, LENGTH, -1).sum(-1)
+        np.testing.assert_allclose(sums, written, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_every_mode_writes_the_same(model, source, mode):
+    options = {"beam_width": 3, "n_best": 2, "coverage_penalty": 0.1}
+    assert_same_answers(
+        decode(model, source, mode, **options), decode(model, source, **options)
+    )
+
+
+def test_a_source_of_one_tensor_needs_no_name(kind, model, source):
+    if len(source) > 1:
+        with pytest.raises(ValueError, match=r"`source` must hold .*Received: \['x'\]"):
+            model.decode({"x": next(iter(source.values()))})
+        return
+    (image,) = source.values()
+    assert_same_answers(numpy(model.decode(image)), decode(model, source))
+
+
+def test_what_lies_after_the_sound_is_not_heard(rng):
+    model = with_random_weights(MAKERS["audio"]())
+    audio, lengths = rng.normal(size=(2, 64)).astype("float32"), np.int32([64, 37])
+    expected = decode(model, {"audio": audio, "lengths": lengths})
+    audio[1, 37:] = np.nan
+    longer = np.pad(audio, ((0, 0), (0, 64)), constant_values=np.inf)
+    found = decode(model, {"audio": longer, "lengths": lengths})
+    slots = expected["attention_scores"].shape[-1]
+    assert not found["attention_scores"][..., slots:].any()
+    found["attention_scores"] = found["attention_scores"][..., :slots]
+    assert_same_answers(found, expected)
+
+
+@pytest.mark.parametrize("length", [0, 64])
+def test_silence_is_answered_with_numbers(length):
+    model = MAKERS["audio"]()
+    audio = np.zeros((1, 64), "float32")
+    found = decode(model, {"audio": audio, "lengths": np.int32([length])})
+    assert all(np.isfinite(value).all() for value in found.values())
+
+
+def test_an_empty_question_is_answered_with_numbers(rng):
+    model = MAKERS["question"]()
+    images = rng.random((1, 8, 8, 3)).astype("float32")
+    found = decode(model, {"image": images, "question": np.zeros((1, 4), "int32")})
+    assert all(np.isfinite(value).all() for value in found.values())
+    assert not found["attention_scores"][..., :4].any()
+
+
+@pytest.fixture
+def ask(kind, model, source, tmp_path):
+    """Asks a signature; of the first model in a server, of the others as a graph."""
+    if BACKEND != "tensorflow":
+        pytest.skip("TensorFlow is what is exported")
+    import tensorflow as tf
+
+    from keras_attn.serving import Client, Server, export
+
+    vocabulary = Vocabulary("abcde", " " if kind == "image" else "")
+    signatures = model.serving_signatures(vocabulary, beam_width=3, n_best=2)
+    if kind != "image":
+
+        def traced(name, inputs):
+            function, specs = signatures[name]
+            answer = tf.function(function, [specs], autograph=False)(inputs)
+            return {name: value.numpy() for name, value in answer.items()}
+
+        yield vocabulary, traced
+        return
+    rows = {"serving_default": source}
+    version = export(
+        model, tmp_path / "writer", signatures, examples=rows, allowed_batch_sizes=[1]
+    )
+    with Server(version.parent) as server, Client(server.address, "writer") as client:
+        yield (
+            vocabulary,
+            lambda name, inputs: client.predict(inputs, signature_name=name),
+        )
+
+
+def test_it_is_asked_for_text(kind, model, source, ask):
+    vocabulary, ask = ask
+    several = decode(model, source, beam_width=3, n_best=2)
+    tokens = several["tokens"]
+    words = [vocabulary.detokenize(rows) for rows in tokens]
+    target = np.where(tokens[:, 0] == 0, 7, tokens[:, 0])
+    scored = {**source, "target": target, "target_lengths": several["lengths"][:, 0]}
+
+    def text(answer):
+        return np.char.decode(answer["text"].astype("S")).tolist()
+
+    assert text(ask("serving_default", source)) == [row[0] for row in words]
+    answer = ask("n_best", source)
+    assert text(answer) == words
+    np.testing.assert_allclose(answer["score"], several["score"], rtol=1e-4)
+    score = ask("score", scored)["score"]
+    np.testing.assert_allclose(score, several["score"][:, 0], rtol=1e-3)
+    ids = ask("tokens", source)["tokens"]
+    np.testing.assert_array_equal(ids, tokens[:, 0, : ids.shape[1]])
+    if kind == "image":
+        with pytest.raises(InvalidArgumentError, match=r"[Ss]hape|size"):
+            ask("serving_default", {"image": source["image"][:, 1:]})
+
+
+def test_a_file_holds_it(model, source, tmp_path):
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    assert_same_answers(decode(loaded, source), decode(model, source))
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        ("image", {"image_shape": (8, 8)}, r"`image_shape` must be three ints.*\(8, 8"),
+        ("image", {"units": 0}, r"`units` must be an int .*units=0"),
+        ("audio", {"num_pyramids": 0}, r"`num_pyramids` must be .*num_pyramids=0"),
+        ("markup", {"row_units": 0}, r"`row_units` must be .*row_units=0"),
+        ("question", {"num_hops": 0}, r"`num_hops` must be .*num_hops=0"),
+        ("question", {"end_token_id": 9}, r"`end_token_id` must .*end_token_id=9"),
+    ],
+)
+def test_refuses_to_be_made(kind, arguments, message):
+    classes = {
+        "image": ImageCaptioner,
+        "audio": ListenAttendSpell,
+        "markup": ImageToMarkup,
+    }
+    with pytest.raises(ValueError, match=message):
+        if kind == "question":
+            AskAttendAnswer(9, 7, **arguments)
+        else:
+            classes[kind](9, **arguments)
+
+
+def test_refuses_a_vocabulary_that_is_too_small(model):
+    if BACKEND != "tensorflow":
+        pytest.skip("signatures are TensorFlow graphs")
+    with pytest.raises(ValueError, match=r"`vocabulary` must have at least 9 ids.*=8"):
+        model.serving_signatures(Vocabulary("abcd"))
