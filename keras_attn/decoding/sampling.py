@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_attn.decoding._steps import LOWEST
 from keras_attn.decoding._writing import write
-from keras_attn.ops.stateless_dropout import stateless_uniform
+from keras_attn.ops.stateless_random import random_uniform
 
 
 def sample(
@@ -52,7 +52,7 @@ def sample(
 
     def choose(scores, count):
         kept = keep_likely(scores / temperature, top_k, top_p)
-        uniform = stateless_uniform(seed, count, ops.shape(scores))
+        uniform = random_uniform(seed, count, ops.shape(scores))
         # The largest of logits with Gumbel noise falls on each by its probability.
         return ops.argmax(kept - ops.log(-ops.log(uniform)), axis=-1)
 

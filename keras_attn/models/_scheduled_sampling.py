@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attn.ops.stateless_dropout import stateless_uniform
+from keras_attn.ops.stateless_random import random_uniform
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -39,7 +39,7 @@ class ScheduledSampling(keras.layers.Layer):
             self.steps.assign_add(1)
         own = 1 + ops.cast(ops.argmax(logits[..., 1:], axis=-1), "int32")
         own = ops.concatenate([target[:, :1], own[:, :-1]], axis=1)
-        chance = stateless_uniform(self.seed_generator.next(), 0, ops.shape(target))
+        chance = random_uniform(self.seed_generator.next(), 0, ops.shape(target))
         replaced = ops.logical_and(chance < rate, ops.not_equal(target, 0))
         return ops.where(replaced, own, target)
 
