@@ -16,7 +16,7 @@ from keras_attn.data.splits import random_split, scaffold_split
 from keras_attn.serving import Client, Server, export
 
 BUCKETS = 3  # more would pad less, and compile longer
-EMA_MOMENTUM = 0.99  # of the weights, the averages of which are what is kept
+AVERAGED_STEPS = 100  # of the moving averages of the weights, which are what is kept
 TREES = 300
 FINGERPRINT_BITS = 2048
 
@@ -92,7 +92,9 @@ class BestEpoch(keras.callbacks.Callback):
 
 
 def predict(model, batches):
-    return batches.in_order(model.predict(batches, verbose=0))
+    # `predict` would set up a data pipeline each time, which takes longer than this.
+    answers = [model.predict_on_batch(batch[0]) for batch in batches]
+    return batches.in_order(np.concatenate(answers))
 
 
 def train(data, split, task, score, loss, first_bias, arguments, seed, **options):
@@ -119,7 +121,7 @@ def train(data, split, task, score, loss, first_bias, arguments, seed, **options
             weight_decay=1e-4,
             global_clipnorm=1.0,
             use_ema=True,
-            ema_momentum=EMA_MOMENTUM,
+            ema_momentum=1 - 1 / max(1, min(AVERAGED_STEPS, steps / 10)),
         ),
         KnownLabelsLoss(loss),
         jit_compile=True,

@@ -25,8 +25,10 @@ SMILES = [
 
 
 @pytest.fixture
-def runs(example):
-    return example("molecule_runs")
+def runs(example, monkeypatch):
+    module = example("molecule_runs")
+    monkeypatch.setattr(module, "BUCKETS", 1)  # each is compiled
+    return module
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def data(runs):
 
 @pytest.fixture
 def trained(example, data, tmp_path):
-    arguments = argparse.Namespace(epochs=25, output=tmp_path)
+    arguments = argparse.Namespace(epochs=50, output=tmp_path)
     return *example("solubility").run(data, "random", 0, arguments), arguments
 
 
