@@ -98,7 +98,7 @@ def baseline(train, test, arguments):
     parts = []
     for part in (train, test):
         inputs, _ = join(part, [[n] for n in range(len(part))], 8000)
-        parts.append(np.array(LogMel()(inputs["audio"], inputs["lengths"])[0]))
+        parts.append(np.array(LogMel()(inputs["audio"], inputs["lengths"])))
     layers = keras.layers
     model = keras.Sequential([keras.Input((*parts[0].shape[1:], 1))])
     for width in (16, 32, 64):

@@ -71,7 +71,7 @@ class Beams:
         )
         scores = ops.reshape(scores, (*self.trace.shape, logits.shape[-1]))
         candidates = ops.maximum(now.totals[..., None] + scores, LOWEST)
-        new = groups.continue_(candidates)
+        new = groups.advance(candidates)
         coverage = ranking.cover(now.coverage, emitted)
         pools = groups.merge(now.pools, self._finish(now, new, coverage))
         could = groups.best(new.totals)

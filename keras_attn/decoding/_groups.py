@@ -8,7 +8,7 @@ from keras_attn.decoding._pool import Pool, is_real, take_along
 from keras_attn.decoding._steps import LOWEST
 
 
-class Continued(NamedTuple):
+class Advanced(NamedTuple):
     """The next hypotheses, and those that have ended, `(b, beams)` each.
 
     tokens: The last tokens of the next ones.
@@ -45,22 +45,22 @@ class Groups:
         totals = ops.where(place == 0, 0.0, LOWEST)
         return ops.broadcast_to(totals[None], (rows, self.number * self.width))
 
-    def continue_(self, candidates):
+    def advance(self, candidates):
         """Chooses among all continuations, log-probabilities `(b, beams, ids)`."""
         found, used = [], 0.0
         for group in range(self.number):
             first = group * self.width
             own = candidates[:, first : first + self.width]
             cost = self.diversity * used if group and self.diversity else None
-            continued = self._continue_group(own, first, cost)
+            advanced = self._advance_group(own, first, cost)
             if self.diversity:
-                used = used + self._count(continued, own.shape[-1])
-            found.append(continued)
-        return Continued(
+                used = used + self._count(advanced, own.shape[-1])
+            found.append(advanced)
+        return Advanced(
             *(ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
         )
 
-    def _continue_group(self, candidates, first, cost):
+    def _advance_group(self, candidates, first, cost):
         ids = candidates.shape[-1]
         totals = _flat(candidates)
         ranked = totals if cost is None else _flat(candidates - cost[:, None])
@@ -72,7 +72,7 @@ class Groups:
         ends = tokens == self.end_token_id
         _, going_on = ops.top_k(ops.where(ends, 2 * LOWEST, ranks), self.width)
         best = slice(None, self.width)
-        return Continued(
+        return Advanced(
             take_along(tokens, going_on),
             take_along(origins, going_on),
             take_along(totals, going_on),
@@ -80,11 +80,11 @@ class Groups:
             ops.where(ends[:, best], totals[:, best], LOWEST),
         )
 
-    def _count(self, continued, ids):
+    def _count(self, advanced, ids):
         """How often each token was written, `(b, ids)`."""
-        has_ended = is_real(continued.ended_totals)
+        has_ended = is_real(advanced.ended_totals)
         ends = ops.where(has_ended, self.end_token_id, -1)  # -1 is a row of zeros
-        tokens = ops.concatenate([continued.tokens, ends], axis=1)
+        tokens = ops.concatenate([advanced.tokens, ends], axis=1)
         return ops.sum(ops.one_hot(tokens, ids), axis=1)
 
     def merge(self, pools, finished):

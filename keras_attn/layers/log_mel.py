@@ -23,16 +23,17 @@ class LogMel(keras.layers.Layer):
         audio: Float tensor `(batch, samples)`.
         lengths: Int tensor `(batch,)`, numbers of samples; what lies after them does
             not matter.
+        return_mask: Bool. Also return the mask of the steps.
 
     Returns:
         Tensor `(batch, steps, num_bands)` with a step for each begun `hop`, zeros after
-        the end, and the bool mask of the steps, `(batch, steps)`.
+        the end; with `return_mask=True` also the bool mask, `(batch, steps)`.
 
     Raises:
         ValueError: If an argument has the wrong rank or value.
 
     Example:
-        >>> features, mask = keras_attn.LogMel()(audio, lengths)
+        >>> features = keras_attn.LogMel()(audio, lengths)
     """
 
     def __init__(self, num_bands=40, rate=8000, hop=80, hops_per_window=3, **kwargs):
@@ -51,11 +52,9 @@ class LogMel(keras.layers.Layer):
         self.num_bands, self.rate = num_bands, rate
         self.hop, self.hops_per_window = hop, hops_per_window
 
-    def build(self, audio_shape, lengths_shape):
-        check_rank("audio", audio_shape, (2,), "(batch, samples)")
-        check_rank("lengths", lengths_shape, (1,), "(batch,)")
-
-    def call(self, audio, lengths):
+    def call(self, audio, lengths, return_mask=False):
+        check_rank("audio", audio.shape, (2,), "(batch, samples)")
+        check_rank("lengths", lengths.shape, (1,), "(batch,)")
         # In full precision: half of it does not hold the energies.
         features, mask = log_mel(
             ops.cast(audio, "float32"),
@@ -65,7 +64,8 @@ class LogMel(keras.layers.Layer):
             self.hop,
             self.hops_per_window,
         )
-        return ops.cast(features, self.compute_dtype), mask
+        features = ops.cast(features, self.compute_dtype)
+        return (features, mask) if return_mask else features
 
     def get_config(self):
         return {

@@ -99,7 +99,7 @@ class _Listener:
         ]
 
     def __call__(self, audio, lengths):
-        x, mask = self.features(audio, lengths)
+        x, mask = self.features(audio, lengths, return_mask=True)
         for index, (level, dropout) in enumerate(self.levels):
             if index:
                 x, mask = self.pairs[index - 1](x, mask)
