@@ -74,7 +74,7 @@ def keras_hub(
     room[:, 0] = model.start_token_id
 
     def write():
-        begun = model.begin(read, tokens)
+        begun = model.begin(read, max_length=tokens)
         constants = repeat_rows(begun.constants, width)
 
         def step(prompt, cache, index):

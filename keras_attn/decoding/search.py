@@ -1,13 +1,16 @@
 """One way to all searches, for models that take their options as arguments."""
 
 from inspect import signature
+from typing import Any
 
 from keras_attn.decoding.beam import beam_search
 from keras_attn.decoding.greedy import greedy_search
 from keras_attn.decoding.sampling import sample
 
 
-def search(*arguments, coverage_mask=None, **options):
+def search(
+    *arguments: Any, coverage_mask: Any = None, **options: Any
+) -> dict[str, Any]:
     """Decodes by the search that the options belong to.
 
     Args:
@@ -27,7 +30,8 @@ def search(*arguments, coverage_mask=None, **options):
         _check_options(chosen, options)
         return _answer(chosen(*arguments, **options))
     _check_options(beam_search, options)
-    found = beam_search(*arguments, coverage_mask=coverage_mask, **options)
+    options = {**options, "coverage_mask": coverage_mask}
+    found = beam_search(*arguments, **options)
     answer = {**_answer(found), "ranking_score": found.scores}
     if "n_best" in options:
         return answer

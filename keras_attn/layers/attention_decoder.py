@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -109,7 +111,7 @@ class AttentionDecoder(keras.layers.Layer):
             )
         self.supports_masking = True
         self.gate, self.coverage = gate, coverage
-        self.gate_projection = None
+        self.gate_projection: Any = None
         self.cell = cell
         self.attention = attention
         self.attend = attend

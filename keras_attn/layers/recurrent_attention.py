@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -119,7 +121,7 @@ class RecurrentAttention(ProjectingLayer):
         self.num_classes = num_classes
         self.num_glimpses = num_glimpses
         self.use_baseline = use_baseline
-        self.baseline = None
+        self.baseline: Any = None
 
     def build(self, images_shape):
         locations_shape = (images_shape[0], 1, 2)

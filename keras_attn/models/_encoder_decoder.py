@@ -1,10 +1,12 @@
 """What models that read something and write tokens have in common."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from keras import ops
 
 from keras_attn.decoding import search
+from keras_attn.models._begun import Begun
 from keras_attn.models._configured import ConfiguredModel
 from keras_attn.models._scheduled_sampling import ScheduledSampling, check_rate
 from keras_attn.models._stack import check_counts
@@ -40,8 +42,8 @@ class EncoderDecoder(ConfiguredModel):
             inputs = {**inputs, "target": target}
         return super().call(inputs, training=training, mask=mask)
 
-    def begin(self, *source, max_length):
-        """Reads the source and returns what a search of `max_length` steps needs."""
+    def begin(self, *source: Any, **options: Any) -> Begun:
+        """Reads the source and returns what a search of `max_length=` steps needs."""
         raise NotImplementedError
 
     def tensors(self, source):
@@ -120,25 +122,6 @@ class EncoderDecoder(ConfiguredModel):
         scores = ops.take_along_axis(scores, target[..., None], axis=-1)[..., 0]
         scores = ops.where(ops.not_equal(target, 0), scores, 0.0)
         return {"token_scores": scores, "score": ops.sum(scores, axis=-1)}
-
-    def serving_signatures(self, vocabulary=None, **options):
-        """What a server offers of this model, for `keras_attn.serving.export`.
-
-        All take what the model reads. `tokens` answers with ids, `serving_default`
-        with text where there is a vocabulary, and `score` scores given targets. With
-        the option `n_best` there is a signature of that name, which answers like
-        `serving_default` with so many hypotheses of each row, best first.
-
-        Args:
-            vocabulary: Optional `keras_attn.data.Vocabulary` of the training.
-            **options: How the server searches, see `decode`.
-
-        Returns:
-            Dict `{name: (function, {input: tf.TensorSpec})}`.
-        """
-        from keras_attn.models._writing_signatures import signatures
-
-        return signatures(self, vocabulary, options)
 
 
 def check_token_ids(vocabulary_size, **token_ids):

@@ -76,6 +76,25 @@ class Reader(EncoderDecoder):
         states = self.bridge.begin(memory, mask, *summary)
         return self.writer.begin(memory, states, mask)
 
+    def serving_signatures(self, vocabulary=None, **options):
+        """What a server offers of this model, for `keras_attn.serving.export`.
+
+        All take what the model reads. `tokens` answers with ids, `serving_default`
+        with text where there is a vocabulary, and `score` scores given targets. With
+        the option `n_best` there is a signature of that name, which answers like
+        `serving_default` with so many hypotheses of each row, best first.
+
+        Args:
+            vocabulary: Optional `keras_attn.data.Vocabulary` of the training.
+            **options: How the server searches, see `decode`.
+
+        Returns:
+            Dict `{name: (function, {input: tf.TensorSpec})}`.
+        """
+        from keras_attn.models._writing_signatures import signatures
+
+        return signatures(self, vocabulary, options)
+
 
 def everywhere(memory):
     """The mask of a memory without padding, bool `(b, *slots)`."""

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def signatures(model, vocabulary=None, options=None):
-    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `EncoderDecoder`."""
+    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `Reader`."""
     if vocabulary is not None:
         _check_vocabulary(model, vocabulary)
     specs = {

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,7 @@ def glimpse_animation(
     picture, locations = _picture(image), _locations(locations)
     views = _views(picture, locations, size, num_scales)
     plt = _pyplot()
-    from matplotlib.animation import FuncAnimation, PillowWriter
+    from matplotlib.animation import FuncAnimation
 
     figure = plt.figure(figsize=(2 * INCHES, INCHES), layout="constrained")
     left, right = figure.subfigures(1, 2)
@@ -210,9 +211,10 @@ def glimpse_animation(
             ax.set_xticks([])
             ax.set_yticks([])
 
-    FuncAnimation(figure, show, frames=len(locations)).save(
-        path, writer=PillowWriter(fps=frames_per_second)
+    animation = FuncAnimation(
+        figure, show, frames=len(locations), interval=1000 / frames_per_second
     )
+    animation.save(Path(path), writer="pillow")
     plt.close(figure)
 
 
