@@ -286,7 +286,13 @@ class RecurrentAttentionModel(ConfiguredModel):
 def _make_cell(name, units, policy):
     if name == "lstm":
         return layers.LSTMCell(units, dtype=policy, name="core")
-    return layers.SimpleRNNCell(units, "relu", dtype=policy, name="core")
+    return layers.SimpleRNNCell(
+        units,
+        "relu",
+        recurrent_initializer="identity",  # Le et al., 2015: glimpses add up
+        dtype=policy,
+        name="core",
+    )
 
 
 def _one_row_a_pass(y, logits, sample_weight=None):

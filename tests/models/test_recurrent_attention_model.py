@@ -1,3 +1,8 @@
+import importlib.util
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +13,19 @@ from tests.comparison import assert_same
 from tests.gradients import BACKEND, gradients
 
 BASELINES = ("learned", "leave_one_out", "self_critical", None)
+
+
+# Loads a model by another backend, and says what it answers.
+PROGRAM = """
+import pathlib, sys
+import keras, keras_attn, numpy as np
+
+folder = pathlib.Path(sys.argv[1])
+model = keras.saving.load_model(folder / "model.keras")
+answer = model.explain(np.load(folder / "images.npy"))
+found = {name: keras.ops.convert_to_numpy(value) for name, value in answer.items()}
+np.savez(folder / f"{keras.backend.backend()}.npz", **found)
+"""
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -210,6 +228,25 @@ def test_a_reward_of_ones_own_is_reported_saved_and_trained_by(data, tmp_path):
     assert loaded.reward is confidence
     assert_same(loaded(images), model(images))
     loaded.fit(images, labels, verbose=0)
+
+
+@pytest.mark.parametrize("backend", sorted({"tensorflow", "jax", "torch"} - {BACKEND}))
+def test_weights_carry_over_to_other_backends(data, tmp_path, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    images, labels = data
+    model = compiled(make(cell="lstm", policy_units=4))
+    model.fit(images, labels, verbose=0)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", images)
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        check=True,
+    )
+    with np.load(tmp_path / f"{backend}.npz") as found:
+        for name, value in model.explain(images).items():
+            assert_same(found[name], value)
 
 
 def test_images_may_be_bytes_and_one_channel_left_out(data):

@@ -1,0 +1,66 @@
+"""The example of glimpses in small, on bars instead of digits."""
+
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from keras_attn.data import mnist
+from tests.gradients import BACKEND
+
+if BACKEND != "tensorflow":
+    pytest.skip("exports are TensorFlow graphs", allow_module_level=True)
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def bars(example, monkeypatch):
+    """The example with small sets: a class is the row of a bar."""
+    module = example("glimpse_mnist")
+
+    def load(split):
+        count = {"train": 800, "test": 200}[split]
+        labels = np.random.default_rng(len(split)).integers(0, 10, count)
+        images = np.zeros((count, 28, 28, 1), "uint8")
+        images[np.arange(count), 4 + 2 * labels, 6:22] = 255
+        return images, labels.astype("int32")
+
+    monkeypatch.setattr(mnist, "load", load)
+    monkeypatch.setattr(module, "VALIDATION", 200)
+    monkeypatch.setattr(module, "BATCH_SIZE", 50)
+    return module
+
+
+def run(module, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["glimpse_mnist.py", *map(str, arguments)])
+    module.main()
+
+
+def test_it_ends_in_a_table_pictures_and_an_answer(bars, monkeypatch, tmp_path, capsys):
+    run(bars, monkeypatch, "--short", "--epochs", 1, "--output", tmp_path)
+    # It goes on where it ended.
+    run(bars, monkeypatch, "--short", "--epochs", 2, "--output", tmp_path)
+    printed = capsys.readouterr().out
+    assert "Epoch 2/2" in printed and printed.count("Epoch 1/") == 1
+    assert "| digits, test error in % |" in printed
+    assert "served = in process for 50 of 50 digits" in printed
+    folder = tmp_path / "digits_short"
+    for name in ("paths.png", "views.png", "glimpses.gif"):
+        assert (folder / name).stat().st_size > 1000
+    figures = json.loads((folder / "figures.json").read_text())
+    assert figures["epochs"] == 2 and 0 <= figures["test_error"] <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.environ.get("KERAS_ATTN_DATA"),
+    reason="needs the public files in the folder KERAS_ATTN_DATA",
+)
+@pytest.mark.parametrize("task", ["translated", "cluttered"])
+def test_the_larger_canvases_run(example, monkeypatch, tmp_path, capsys, task):
+    arguments = ("--task", task, "--short", "--epochs", 1, "--limit", 250)
+    run(example("glimpse_mnist"), monkeypatch, *arguments, "--output", tmp_path)
+    assert f"| {task}, test error in % |" in capsys.readouterr().out
