@@ -8,6 +8,7 @@ of the training.
 
     python examples/captions.py --data scenes
     python examples/captions.py --data emoji --epochs 60
+    python examples/captions.py --attention hard --output outputs/captions_hard
 
 Prints BLEU and exact match, and for scenes the pointing game: how often the place with
 the most attention lies on the thing that the word names, where a blind guess is right
@@ -200,12 +201,14 @@ def draw(rows, answer, found, path):
 def main():
     parser = runs.make_parser(__doc__, "captions", epochs=30, steps=150)
     parser.add_argument("--data", choices=("scenes", "emoji"), default="scenes")
+    parser.add_argument("--attention", choices=("soft", "hard"), default="soft")
     arguments = parser.parse_args()
     data = {"scenes": Scenes, "emoji": Emoji}[arguments.data](arguments)
     vocabulary = data.vocabulary
     keras.utils.set_random_seed(arguments.seed)
     model = ImageCaptioner(
         vocabulary.vocabulary_size(),
+        attention=arguments.attention,
         units=192,
         embedding_dim=96,
         dropout=0.3 if arguments.data == "emoji" else 0.0,

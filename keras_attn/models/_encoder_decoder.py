@@ -35,12 +35,18 @@ class EncoderDecoder(ConfiguredModel):
             self.sampling = ScheduledSampling(rate, name="scheduled_sampling")
 
     def call(self, inputs, training=None, mask=None):
-        if training and self.sampling:
-            # One pass over what is given writes all tokens at once.
-            logits = super().call(inputs, training=False, mask=mask)
-            target = self.sampling(inputs["target"], ops.stop_gradient(logits))
-            inputs = {**inputs, "target": target}
+        if training:
+            inputs = self.sampled(inputs, mask)
         return super().call(inputs, training=training, mask=mask)
+
+    def sampled(self, inputs, mask=None):
+        """The inputs with some of the target replaced, where that is asked for."""
+        if not self.sampling:
+            return inputs
+        # One pass over what is given writes all tokens at once.
+        logits = super().call(inputs, training=False, mask=mask)
+        target = self.sampling(inputs["target"], ops.stop_gradient(logits))
+        return {**inputs, "target": target}
 
     def begin(self, *source: Any, **options: Any) -> Begun:
         """Reads the source and returns what a search of `max_length=` steps needs."""

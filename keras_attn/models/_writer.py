@@ -41,8 +41,11 @@ class Writer:
         self.readout_dropout = Dropout(dropout, dtype=policy, name="readout_dropout")
         self.logits = dense(policy, "logits", vocabulary_size)
 
-    def __call__(self, target, memory, states, memory_mask=None):
-        """Logits `(b, t, ids)` of what comes after each token of the target."""
+    def __call__(self, target, memory, states, memory_mask=None, return_choice=False):
+        """Logits `(b, t, ids)` of what comes after each token of the target.
+
+        On request in a dict with the `log_prob` and `entropy` of hard attention.
+        """
         embedded = self.embed(target)
         outputs = self.decoder(
             embedded,
@@ -50,7 +53,11 @@ class Writer:
             initial_state=states,
             inputs_mask=ops.not_equal(target, 0),
             memory_mask=memory_mask,
+            return_choice=return_choice,
         )
+        if return_choice:
+            outputs, choice = outputs
+            return {"logits": self.read_out([outputs, embedded]), **choice}
         return self.read_out([outputs, embedded])
 
     def begin(self, memory, states, mask):
@@ -78,12 +85,21 @@ class Writer:
 
 
 def attentive_decoder(
-    policy, cell, units, alignment="additive", attend="before", **options
+    policy,
+    cell,
+    units,
+    alignment="additive",
+    attend="before",
+    hard=False,
+    seed=None,
+    **options,
 ):
     """An `AttentionDecoder` with a cell and an alignment of one width."""
     return AttentionDecoder(
         CELLS[cell](units, dtype=policy, name="cell"),
-        BahdanauAttention(units, alignment, dtype=policy, name="attention"),
+        BahdanauAttention(
+            units, alignment, hard=hard, seed=seed, dtype=policy, name="attention"
+        ),
         attend,
         **options,
         dtype=policy,

@@ -21,12 +21,21 @@ SIZES = {"units": 6, "embedding_dim": 5, "max_length": LENGTH}
 MAKERS = {
     "audio": lambda **kw: ListenAttendSpell(9, 4, 2, 5, 800, **{**SIZES, **kw}),
     "image": lambda **kw: ImageCaptioner(9, (8, 12, 3), (3, 4), **{**SIZES, **kw}),
+    "hard": lambda **kw: ImageCaptioner(
+        9, (8, 12, 3), (3, 4), "hard", **{**SIZES, **kw}
+    ),
     "markup": lambda **kw: ImageToMarkup(9, (8, 12, 1), (3, 4), 4, **{**SIZES, **kw}),
     "question": lambda **kw: AskAttendAnswer(
         9, 7, (8, 8, 3), (3, 4), 5, 2, **{**SIZES, **kw}
     ),
 }
-SLOTS = {"audio": (7,), "image": (2, 3), "markup": (2, 3), "question": (4 + 4,)}
+SLOTS = {
+    "audio": (7,),
+    "image": (2, 3),
+    "hard": (2, 3),
+    "markup": (2, 3),
+    "question": (4 + 4,),
+}
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -41,11 +50,11 @@ def model(kind):
 
 @pytest.fixture
 def source(kind, rng):
-    shapes = {"image": (8, 12, 3), "markup": (8, 12, 1), "question": (8, 8, 3)}
+    shapes = {"markup": (8, 12, 1), "question": (8, 8, 3)}
     if kind == "audio":
         audio = rng.normal(size=(3, 220)).astype("float32")
         return {"audio": audio, "lengths": np.int32([220, 90, 5])}
-    images = rng.random((3, *shapes[kind])).astype("float32")
+    images = rng.random((3, *shapes.get(kind, (8, 12, 3)))).astype("float32")
     if kind == "question":
         return {"image": images, "question": ragged(rng, [4, 2, 1], 4, largest=6)}
     return {"image": images}
