@@ -1,5 +1,7 @@
 """Training of a reader whose attention takes one slot of the memory."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -21,7 +23,17 @@ class HardReader(Reader):
         **arguments: Those of `Reader`.
     """
 
-    def __init__(self, *arguments, attention, entropy_weight, seed, **kwargs):
+    def __init__(
+        self,
+        sources,
+        make_read,
+        gate,
+        vocabulary_size,
+        attention="soft",
+        entropy_weight=0.01,
+        seed=None,
+        **kwargs,
+    ):
         if attention not in KINDS:
             raise ValueError(
                 f"`attention` must be one of {KINDS}. Received: attention={attention!r}"
@@ -31,10 +43,18 @@ class HardReader(Reader):
                 "`entropy_weight` must be at least 0. "
                 f"Received: entropy_weight={entropy_weight}"
             )
-        super().__init__(*arguments, hard=attention == "hard", seed=seed, **kwargs)
+        super().__init__(
+            sources,
+            make_read,
+            gate,
+            vocabulary_size,
+            hard=attention == "hard",
+            seed=seed,
+            **kwargs,
+        )
         self.attention = attention
         self.entropy_weight, self.seed = entropy_weight, seed
-        self.baseline = None
+        self.baseline: Any = None
         if attention == "hard":
             self.baseline = MovingAverage(name="baseline")
 
@@ -45,7 +65,10 @@ class HardReader(Reader):
         inputs = self.sampled(inputs, mask)
         memory, mask, *summary = self.read(*[inputs[name] for name in self.reads])
         states = self.bridge.begin(memory, mask, *summary)
-        return self.writer(inputs["target"], memory, states, mask, return_choice=True)
+        # Said once more, as the pass that samples has told Keras that nothing trains.
+        return self.writer(
+            inputs["target"], memory, states, mask, return_choice=True, training=True
+        )
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
