@@ -147,7 +147,7 @@ def pointing_game(answer, vocabulary, rows):
 
     Returns:
         The share of right words that point right, and the share of the image that
-        things of that name take up: what a blind guess has.
+        things of that name take up: what a blind guess has. Both 0 without such words.
     """
     hits, chances = [], []
     for tokens, weights, (*_, scene) in zip(
@@ -171,6 +171,8 @@ def pointing_game(answer, vocabulary, rows):
             )
             areas = [(b[2] - b[0] + cell) * (b[3] - b[1] + cell) for b in boxes]
             chances.append(min(1.0, sum(areas) / scenes.SIZE**2))
+    if not hits:
+        return 0.0, 0.0
     return 100 * float(np.mean(hits)), 100 * float(np.mean(chances))
 
 
