@@ -112,20 +112,49 @@ def test_what_lies_after_the_sound_is_not_heard(rng):
     assert_same_answers(found, expected)
 
 
-@pytest.mark.parametrize("length", [0, 64])
-def test_silence_is_answered_with_numbers(length):
+@pytest.mark.parametrize(("samples", "length"), [(64, 0), (64, 64), (0, 0)])
+def test_silence_is_answered_with_numbers(samples, length):
     model = MAKERS["audio"]()
-    audio = np.zeros((1, 64), "float32")
+    audio = np.zeros((1, samples), "float32")
     found = decode(model, {"audio": audio, "lengths": np.int32([length])})
     assert all(np.isfinite(value).all() for value in found.values())
 
 
-def test_an_empty_question_is_answered_with_numbers(rng):
+@pytest.mark.parametrize("steps", [4, 0])
+def test_an_empty_question_is_answered_with_numbers(rng, steps):
     model = MAKERS["question"]()
     images = rng.random((1, 8, 8, 3)).astype("float32")
-    found = decode(model, {"image": images, "question": np.zeros((1, 4), "int32")})
+    empty = np.zeros((1, steps), "int32")
+    found = decode(model, {"image": images, "question": empty})
     assert all(np.isfinite(value).all() for value in found.values())
-    assert not found["attention_scores"][..., :4].any()
+    assert not found["attention_scores"][..., : max(steps, 1)].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shape"),
+    [
+        ("image", "image", (1, 8, 16, 3)),
+        ("image", "image", (8, 12, 3)),
+        ("markup", "image", (1, 8, 12)),
+        ("question", "image", (2, 8, 8, 3)),
+        ("question", "question", (4,)),
+        ("audio", "audio", (1, 4, 1)),
+        ("audio", "lengths", (2,)),
+    ],
+)
+def test_refuses_a_source_of_another_shape(kind, name, shape):
+    model = MAKERS[kind]()
+    right = {
+        n: np.zeros((1, *(x or 4 for x in tensor.shape[1:])), model.reads[n])
+        for n, tensor in model.input.items()
+        if n != "target"
+    }
+    wrong = {**right, name: np.zeros(shape, model.reads[name])}
+    target = np.int32([[4, END]])
+    model.score(right, target)
+    for ask in (model.decode, lambda source: model.score(source, target)):
+        with pytest.raises(ValueError, match=r"`\w+` must have the shape \("):
+            ask(wrong)
 
 
 @pytest.fixture
