@@ -70,8 +70,8 @@ def _additive_step():
         return (additive_step_scores(query, key, scale),), (query, key, scale)
 
     def backward(residuals, gradient):
-        slopes, query_slope, rows = additive_step_gradient(*residuals[:2], gradient)
-        scale = residuals[2]
+        query, key, scale = residuals
+        slopes, query_slope, rows = additive_step_gradient(query, key, gradient)
         return query_slope * scale, slopes * scale, ops.sum(rows, axis=0)
 
     return custom_gradient(forward, backward)
