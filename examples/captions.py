@@ -8,6 +8,7 @@ of the training.
 
     python examples/captions.py --data scenes
     python examples/captions.py --data emoji --epochs 60
+    python examples/captions.py --attention hard --output outputs/captions_hard
 
 Prints BLEU and exact match, and for scenes the pointing game: how often the place with
 the most attention lies on the thing that the word names, where a blind guess is right
@@ -146,7 +147,7 @@ def pointing_game(answer, vocabulary, rows):
 
     Returns:
         The share of right words that point right, and the share of the image that
-        things of that name take up: what a blind guess has.
+        things of that name take up: what a blind guess has. Both 0 without such words.
     """
     hits, chances = [], []
     for tokens, weights, (*_, scene) in zip(
@@ -170,6 +171,8 @@ def pointing_game(answer, vocabulary, rows):
             )
             areas = [(b[2] - b[0] + cell) * (b[3] - b[1] + cell) for b in boxes]
             chances.append(min(1.0, sum(areas) / scenes.SIZE**2))
+    if not hits:
+        return 0.0, 0.0
     return 100 * float(np.mean(hits)), 100 * float(np.mean(chances))
 
 
@@ -200,12 +203,14 @@ def draw(rows, answer, found, path):
 def main():
     parser = runs.make_parser(__doc__, "captions", epochs=30, steps=150)
     parser.add_argument("--data", choices=("scenes", "emoji"), default="scenes")
+    parser.add_argument("--attention", choices=("soft", "hard"), default="soft")
     arguments = parser.parse_args()
     data = {"scenes": Scenes, "emoji": Emoji}[arguments.data](arguments)
     vocabulary = data.vocabulary
     keras.utils.set_random_seed(arguments.seed)
     model = ImageCaptioner(
         vocabulary.vocabulary_size(),
+        attention=arguments.attention,
         units=192,
         embedding_dim=96,
         dropout=0.3 if arguments.data == "emoji" else 0.0,

@@ -109,7 +109,7 @@ def baseline(train, test, arguments):
     model.add(layers.Dropout(0.5))
     model.add(layers.Dense(10))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, ["accuracy"], jit_compile=True)
+    model.compile("adam", loss, metrics=["accuracy"], jit_compile=True)
     model.fit(
         parts[0][..., None],
         train.digits,

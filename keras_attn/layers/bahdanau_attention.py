@@ -259,8 +259,7 @@ class BahdanauAttention(ProjectingLayer):
             Context `(batch, time, value_dim)`, weights `(batch, time, slots)` and the
             dict of `return_choice`, empty without `hard`.
         """
-        if self.query_projection is not None:
-            query = self.query_projection(query)
+        query = self._project_query(query)
         if self.alignment == "additive":
             scale = ops.convert_to_tensor(self.scale)
             scores = additive_scores(query, projected_key, scale)
@@ -272,6 +271,15 @@ class BahdanauAttention(ProjectingLayer):
             return ops.matmul(ops.cast(chosen, memory.dtype), memory), weights, choice
         dropped = weights if drawn is None else weights * drawn
         return ops.matmul(dropped, memory), weights, {}
+
+    def _project_query(self, query):
+        if self.query_projection is None:
+            return query
+        if query.shape[1] != 1:
+            return self.query_projection(query)
+        # In a loop XLA cannot compile the gradient of a product with three axes, of
+        # which TensorFlow does not know the first.
+        return self.query_projection(query[:, 0])[:, None]
 
     def draw(self, query, memory, training):
         """What is random about `(batch, time, slots)`, `None` where nothing is.

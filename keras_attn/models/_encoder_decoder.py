@@ -35,29 +35,51 @@ class EncoderDecoder(ConfiguredModel):
             self.sampling = ScheduledSampling(rate, name="scheduled_sampling")
 
     def call(self, inputs, training=None, mask=None):
-        if training and self.sampling:
-            # One pass over what is given writes all tokens at once.
-            logits = super().call(inputs, training=False, mask=mask)
-            target = self.sampling(inputs["target"], ops.stop_gradient(logits))
-            inputs = {**inputs, "target": target}
+        if training:
+            inputs = self.sampled(inputs, mask)
         return super().call(inputs, training=training, mask=mask)
+
+    def sampled(self, inputs, mask=None):
+        """The inputs with some of the target replaced, where that is asked for."""
+        if not self.sampling:
+            return inputs
+        # One pass over what is given writes all tokens at once.
+        logits = super().call(inputs, training=False, mask=mask)
+        target = self.sampling(inputs["target"], ops.stop_gradient(logits))
+        return {**inputs, "target": target}
 
     def begin(self, *source: Any, **options: Any) -> Begun:
         """Reads the source and returns what a search of `max_length=` steps needs."""
         raise NotImplementedError
 
     def tensors(self, source):
-        """What the model reads, as a dict of tensors: it may come without its name."""
+        """What the model reads, as a dict of tensors: it may come without its name.
+
+        Of what may have any number of steps no step at all is one of padding.
+        """
         if not isinstance(source, Mapping):
             source = dict.fromkeys(self.reads, source)
         if set(source) != set(self.reads):
             raise ValueError(
                 f"`source` must hold {sorted(self.reads)}. Received: {sorted(source)}"
             )
-        return {
+        tensors = {
             name: ops.convert_to_tensor(source[name], dtype)
             for name, dtype in self.reads.items()
         }
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        rows = next(iter(shapes.values()))[:1]
+        for name, shape in shapes.items():
+            expected = (*rows, *self.input[name].shape[1:])
+            if not _agrees(shape, expected):
+                raise ValueError(
+                    f"`{name}` must have the shape {expected}. "
+                    f"Received: {name}.shape={shape}"
+                )
+            if 0 in shape[1:]:
+                room = [(0, int(i > 0 and size == 0)) for i, size in enumerate(shape)]
+                tensors[name] = ops.pad(tensors[name], room)
+        return tensors
 
     def decode(self, source, max_length=None, **options):
         """Writes a target for each source, in one loop.
@@ -122,6 +144,13 @@ class EncoderDecoder(ConfiguredModel):
         scores = ops.take_along_axis(scores, target[..., None], axis=-1)[..., 0]
         scores = ops.where(ops.not_equal(target, 0), scores, 0.0)
         return {"token_scores": scores, "score": ops.sum(scores, axis=-1)}
+
+
+def _agrees(shape, expected):
+    return len(shape) == len(expected) and all(
+        size is None or wanted in (None, size)
+        for size, wanted in zip(shape, expected, strict=True)
+    )
 
 
 def check_token_ids(vocabulary_size, **token_ids):

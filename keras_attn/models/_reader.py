@@ -17,6 +17,7 @@ class Reader(EncoderDecoder):
             of the sources to a memory `(batch, *slots, dim)`, its bool mask and, if it
             is not the mean of the memory, what the decoder begins with, `(batch, dim)`.
         gate: Bool, see `AttentionDecoder`.
+        hard, seed: See `BahdanauAttention`.
         **arguments: Those that a subclass documents.
     """
 
@@ -46,6 +47,8 @@ class Reader(EncoderDecoder):
         start_token_id=2,
         end_token_id=3,
         max_length=32,
+        hard=False,
+        seed=None,
         dtype=None,
         **kwargs,
     ):
@@ -55,7 +58,9 @@ class Reader(EncoderDecoder):
         )
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         read, bridge = make_read(policy), Bridge("lstm", units, policy)
-        decoder = attentive_decoder(policy, "lstm", units, gate=gate, coverage=coverage)
+        decoder = attentive_decoder(
+            policy, "lstm", units, hard=hard, seed=seed, gate=gate, coverage=coverage
+        )
         writer = Writer(vocabulary_size, embedding_dim, decoder, dropout, policy)
         target = keras.Input((None,), dtype="int32", name="target")
         memory, mask, *summary = read(*sources.values())

@@ -41,17 +41,34 @@ class Writer:
         self.readout_dropout = Dropout(dropout, dtype=policy, name="readout_dropout")
         self.logits = dense(policy, "logits", vocabulary_size)
 
-    def __call__(self, target, memory, states, memory_mask=None):
-        """Logits `(b, t, ids)` of what comes after each token of the target."""
-        embedded = self.embed(target)
+    def __call__(
+        self,
+        target,
+        memory,
+        states,
+        memory_mask=None,
+        return_choice=False,
+        training=None,
+    ):
+        """Logits `(b, t, ids)` of what comes after each token of the target.
+
+        On request in a dict with the `log_prob` and `entropy` of hard attention.
+        """
+        embedded = self.embed(target, training)
         outputs = self.decoder(
             embedded,
             memory,
             initial_state=states,
             inputs_mask=ops.not_equal(target, 0),
             memory_mask=memory_mask,
+            return_choice=return_choice,
+            training=training,
         )
-        return self.read_out([outputs, embedded])
+        if return_choice:
+            outputs, choice = outputs
+            logits = self.read_out([outputs, embedded], training)
+            return {"logits": logits, **choice}
+        return self.read_out([outputs, embedded], training)
 
     def begin(self, memory, states, mask):
         """What a search needs; `mask` is bool `(b, *memory)`."""
@@ -65,25 +82,35 @@ class Writer:
         logits = self.read_out([output, embedded])
         return logits, states, {"attention_scores": weights}
 
-    def embed(self, tokens):
-        return self.dropout(self.embedding(tokens))
+    def embed(self, tokens, training=None):
+        return self.dropout(self.embedding(tokens), training=training)
 
     def embed_one(self, tokens):
         """`(b,)` ids -> `(b, embedding_dim)`."""
         # Looked up as a sequence of one: slicing drops the embedding's mask.
         return self.embedding(tokens[:, None])[:, 0]
 
-    def read_out(self, parts):
-        return self.logits(self.readout_dropout(self.readout(self.join(parts))))
+    def read_out(self, parts, training=None):
+        read = self.readout(self.join(parts))
+        return self.logits(self.readout_dropout(read, training=training))
 
 
 def attentive_decoder(
-    policy, cell, units, alignment="additive", attend="before", **options
+    policy,
+    cell,
+    units,
+    alignment="additive",
+    attend="before",
+    hard=False,
+    seed=None,
+    **options,
 ):
     """An `AttentionDecoder` with a cell and an alignment of one width."""
     return AttentionDecoder(
         CELLS[cell](units, dtype=policy, name="cell"),
-        BahdanauAttention(units, alignment, dtype=policy, name="attention"),
+        BahdanauAttention(
+            units, alignment, hard=hard, seed=seed, dtype=policy, name="attention"
+        ),
         attend,
         **options,
         dtype=policy,

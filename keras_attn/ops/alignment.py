@@ -29,7 +29,7 @@ def additive_scores(query, key, scale):
         Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473, appendix A.1.2.
     """
     if query.shape[1] == 1:
-        return additive_step_scores(query[:, 0], key, scale)[:, None]
+        return _additive_step()(query[:, 0], key, scale)[0][:, None]
     return _additive_scores()(query, key, scale)[0]
 
 
@@ -63,6 +63,18 @@ def additive_step_gradient(query, key, gradient):
         ops.matmul(row, slopes)[:, 0],
         ops.matmul(row, hidden)[:, 0],
     )
+
+
+def _additive_step():
+    def forward(query, key, scale):
+        return (additive_step_scores(query, key, scale),), (query, key, scale)
+
+    def backward(residuals, gradient):
+        query, key, scale = residuals
+        slopes, query_slope, rows = additive_step_gradient(query, key, gradient)
+        return query_slope * scale, slopes * scale, ops.sum(rows, axis=0)
+
+    return custom_gradient(forward, backward)
 
 
 def _additive_scores():

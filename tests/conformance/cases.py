@@ -315,6 +315,9 @@ CASES = {
         ListenAttendSpell, 3, 1, 4, 800, audio=(70,), indices={"lengths": ((), 71)}
     ),
     "ImageCaptioner": reader(ImageCaptioner, (8, 8, 3), (3, 4), image=(8, 8, 3)),
+    "ImageCaptioner-hard": reader(
+        ImageCaptioner, (8, 8, 3), (3, 4), "hard", 0.1, 1, image=(8, 8, 3)
+    ),
     "ImageToMarkup": reader(ImageToMarkup, (8, 8, 1), (3, 4), 3, image=(8, 8, 1)),
     "AskAttendAnswer": reader(
         AskAttendAnswer, 7, (4, 4, 3), (2, 3), 4, image=(4, 4, 3), question=(4,)

@@ -233,6 +233,26 @@ def test_stops_when_nothing_better_can_come():
     assert len(steps) == 2
 
 
+def test_goes_on_while_the_greatest_length_could_still_win():
+    """Of the first token's two ways the less probable ends as late as it may."""
+    start, chances = 4, np.full((5, 5), 1e-20)
+    chances[start, [0, END, 2]] = (
+        1 - np.exp(-1) - np.exp(-1.5),
+        np.exp(-1),
+        np.exp(-1.5),
+    )
+    chances[2, 3] = chances[3, END] = 1.0
+    logits = ops.convert_to_tensor(np.log(chances).astype("float32"))
+
+    def step(tokens, states):
+        return ops.take(logits, tokens, axis=0), states, {}
+
+    rows = ops.zeros((1,), "int32")
+    found = beam_search(step, [rows], {}, start, END, 3, 1, length_penalty=2.0)
+    np.testing.assert_array_equal(found.tokens[0, 0], [2, 3, END])
+    np.testing.assert_allclose(found.scores[0, 0], -1.5 / (8 / 6) ** 2, atol=1e-5)
+
+
 def test_coverage_prefers_what_has_read_everything():
     """Of two ways, 3 is the more probable, but reads the first slot only."""
     start, logits = 4, np.full((5, 5), -50.0, "float32")

@@ -1,5 +1,6 @@
 """The examples that write about sound and images, in small."""
 
+import argparse
 import os
 import sys
 
@@ -130,3 +131,18 @@ def test_pointing_is_right_on_the_thing_only(example):
     )
     assert hits == 50.0
     np.testing.assert_allclose(chance, 100 * 24**2 / 64**2)
+    silent = {**answer, "tokens": np.zeros((1, 4), "int32")}
+    rows = [(None, None, None, scene)]
+    assert captions.pointing_game(silent, vocabulary, rows) == (0.0, 0.0)
+
+
+@pytest.mark.slow
+def test_the_rival_of_spelling_is_right_on_a_share(example):
+    digits = np.arange(40, dtype="int32") % 10
+    tones = np.sin(np.arange(3000) * (0.1 + 0.2 * digits[:, None]))
+    recordings = spoken_digits.Recordings(
+        list(tones.astype("float32")), digits, np.array(["a"] * 40), np.arange(40)
+    )
+    arguments = argparse.Namespace(seed=0, epochs=1)
+    right = 40 * example("spelling").baseline(recordings, recordings, arguments)
+    assert 0 <= right <= 40 and abs(right - round(right)) < 1e-4

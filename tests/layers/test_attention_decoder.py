@@ -7,7 +7,14 @@ from keras import ops
 
 from keras_attn import AttentionDecoder, BahdanauAttention
 from tests.comparison import assert_same
-from tests.gradients import BACKEND, MODES, gradients, in_mode, weighted_sum
+from tests.gradients import (
+    BACKEND,
+    MODES,
+    gradients,
+    in_mode,
+    weighted_sum,
+    with_gradients,
+)
 
 UNITS = 4
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
@@ -437,6 +444,37 @@ def test_learns_to_read_under_xla(rng, cell, attend):
     history = model.fit([inputs, memory], labels, epochs=20, batch_size=32, verbose=0)
     losses = history.history["loss"]
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX knows all sizes")
+@pytest.mark.parametrize(
+    ("alignment", "hard"), [("additive", False), ("bilinear", True)]
+)
+def test_xla_compiles_the_generic_loop_of_a_batch_of_unknown_size(
+    batch, masks, alignment, hard
+):
+    import tensorflow as tf
+
+    cell = keras.layers.SimpleRNNCell(UNITS)
+    layer = AttentionDecoder(cell, BahdanauAttention(3, alignment, hard=hard))
+    tensors = [ops.convert_to_tensor(x) for x in batch[:2]]
+    layer(*tensors)
+
+    def loss(inputs, memory):
+        shapes = {"inputs_mask": (None, None), "memory_mask": (None, 5)}
+        given = {n: tf.ensure_shape(mask, shapes[n]) for n, mask in masks.items()}
+        options = {"return_choice": True} if hard else EVERYTHING
+        answer = layer(inputs, memory, **given, **options)
+        return sum(ops.sum(ops.sin(3.0 * x)) for x in keras.tree.flatten(answer))
+
+    function = with_gradients(loss, layer.trainable_weights)
+    compiled = tf.function(
+        function,
+        [tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, 5, 5))],
+        autograph=False,
+        jit_compile=True,
+    )
+    assert_same(compiled(*tensors), function(*tensors))
 
 
 def test_the_config_makes_a_twin():

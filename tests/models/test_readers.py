@@ -21,12 +21,21 @@ SIZES = {"units": 6, "embedding_dim": 5, "max_length": LENGTH}
 MAKERS = {
     "audio": lambda **kw: ListenAttendSpell(9, 4, 2, 5, 800, **{**SIZES, **kw}),
     "image": lambda **kw: ImageCaptioner(9, (8, 12, 3), (3, 4), **{**SIZES, **kw}),
+    "hard": lambda **kw: ImageCaptioner(
+        9, (8, 12, 3), (3, 4), "hard", **{**SIZES, **kw}
+    ),
     "markup": lambda **kw: ImageToMarkup(9, (8, 12, 1), (3, 4), 4, **{**SIZES, **kw}),
     "question": lambda **kw: AskAttendAnswer(
         9, 7, (8, 8, 3), (3, 4), 5, 2, **{**SIZES, **kw}
     ),
 }
-SLOTS = {"audio": (7,), "image": (2, 3), "markup": (2, 3), "question": (4 + 4,)}
+SLOTS = {
+    "audio": (7,),
+    "image": (2, 3),
+    "hard": (2, 3),
+    "markup": (2, 3),
+    "question": (4 + 4,),
+}
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -41,11 +50,11 @@ def model(kind):
 
 @pytest.fixture
 def source(kind, rng):
-    shapes = {"image": (8, 12, 3), "markup": (8, 12, 1), "question": (8, 8, 3)}
+    shapes = {"markup": (8, 12, 1), "question": (8, 8, 3)}
     if kind == "audio":
         audio = rng.normal(size=(3, 220)).astype("float32")
         return {"audio": audio, "lengths": np.int32([220, 90, 5])}
-    images = rng.random((3, *shapes[kind])).astype("float32")
+    images = rng.random((3, *shapes.get(kind, (8, 12, 3)))).astype("float32")
     if kind == "question":
         return {"image": images, "question": ragged(rng, [4, 2, 1], 4, largest=6)}
     return {"image": images}
@@ -103,20 +112,49 @@ def test_what_lies_after_the_sound_is_not_heard(rng):
     assert_same_answers(found, expected)
 
 
-@pytest.mark.parametrize("length", [0, 64])
-def test_silence_is_answered_with_numbers(length):
+@pytest.mark.parametrize(("samples", "length"), [(64, 0), (64, 64), (0, 0)])
+def test_silence_is_answered_with_numbers(samples, length):
     model = MAKERS["audio"]()
-    audio = np.zeros((1, 64), "float32")
+    audio = np.zeros((1, samples), "float32")
     found = decode(model, {"audio": audio, "lengths": np.int32([length])})
     assert all(np.isfinite(value).all() for value in found.values())
 
 
-def test_an_empty_question_is_answered_with_numbers(rng):
+@pytest.mark.parametrize("steps", [4, 0])
+def test_an_empty_question_is_answered_with_numbers(rng, steps):
     model = MAKERS["question"]()
     images = rng.random((1, 8, 8, 3)).astype("float32")
-    found = decode(model, {"image": images, "question": np.zeros((1, 4), "int32")})
+    empty = np.zeros((1, steps), "int32")
+    found = decode(model, {"image": images, "question": empty})
     assert all(np.isfinite(value).all() for value in found.values())
-    assert not found["attention_scores"][..., :4].any()
+    assert not found["attention_scores"][..., : max(steps, 1)].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shape"),
+    [
+        ("image", "image", (1, 8, 16, 3)),
+        ("image", "image", (8, 12, 3)),
+        ("markup", "image", (1, 8, 12)),
+        ("question", "image", (2, 8, 8, 3)),
+        ("question", "question", (4,)),
+        ("audio", "audio", (1, 4, 1)),
+        ("audio", "lengths", (2,)),
+    ],
+)
+def test_refuses_a_source_of_another_shape(kind, name, shape):
+    model = MAKERS[kind]()
+    right = {
+        n: np.zeros((1, *(x or 4 for x in tensor.shape[1:])), model.reads[n])
+        for n, tensor in model.input.items()
+        if n != "target"
+    }
+    wrong = {**right, name: np.zeros(shape, model.reads[name])}
+    target = np.int32([[4, END]])
+    model.score(right, target)
+    for ask in (model.decode, lambda source: model.score(source, target)):
+        with pytest.raises(ValueError, match=r"`\w+` must have the shape \("):
+            ask(wrong)
 
 
 @pytest.fixture

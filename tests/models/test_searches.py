@@ -118,6 +118,12 @@ def test_a_row_alone_is_the_row_in_its_batch(model, source):
     assert_same_answers(alone, {n: value[[2]] for n, value in together.items()})
 
 
+def test_a_source_of_no_steps_is_one_of_padding(model, source):
+    found = decode(model, source[:, :0], beam_width=2)
+    expected = decode(model, np.zeros_like(source[:, :1]), beam_width=2)
+    assert_same_answers(found, expected)
+
+
 def test_each_hypothesis_has_its_own_attention(source):
     model = with_random_weights(MAKERS["seq2seq"]())
     found = decode(model, source, **BEAM)

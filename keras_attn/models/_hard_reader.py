@@ -1,0 +1,137 @@
+"""Training of a reader whose attention takes one slot of the memory."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_attn.models._reader import Reader
+from keras_attn.ops.reinforce import reinforce_loss
+
+KINDS = ("soft", "hard")
+
+
+class HardReader(Reader):
+    """A `Reader` whose `attention` may be hard.
+
+    Hard attention is trained by REINFORCE: the slot that was drawn for a token is
+    rewarded with the log-likelihood of that token, held against a moving average.
+
+    Args:
+        attention: `"soft"` or `"hard"`.
+        entropy_weight: Float, what the entropy of hard attention is worth.
+        **arguments: Those of `Reader`.
+    """
+
+    def __init__(
+        self,
+        sources,
+        make_read,
+        gate,
+        vocabulary_size,
+        attention="soft",
+        entropy_weight=0.01,
+        seed=None,
+        **kwargs,
+    ):
+        if attention not in KINDS:
+            raise ValueError(
+                f"`attention` must be one of {KINDS}. Received: attention={attention!r}"
+            )
+        if entropy_weight < 0:
+            raise ValueError(
+                "`entropy_weight` must be at least 0. "
+                f"Received: entropy_weight={entropy_weight}"
+            )
+        super().__init__(
+            sources,
+            make_read,
+            gate,
+            vocabulary_size,
+            hard=attention == "hard",
+            seed=seed,
+            **kwargs,
+        )
+        self.attention = attention
+        self.entropy_weight, self.seed = entropy_weight, seed
+        self.baseline: Any = None
+        if attention == "hard":
+            self.baseline = MovingAverage(name="baseline")
+
+    def call(self, inputs, training=None, mask=None):
+        """Logits; in hard training a dict with the choices, for `compute_loss`."""
+        if not training or self.attention == "soft":
+            return super().call(inputs, training=training, mask=mask)
+        inputs = self.sampled(inputs, mask)
+        memory, mask, *summary = self.read(*[inputs[name] for name in self.reads])
+        states = self.bridge.begin(memory, mask, *summary)
+        # Said once more, as the pass that samples has told Keras that nothing trains.
+        return self.writer(
+            inputs["target"], memory, states, mask, return_choice=True, training=True
+        )
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        if not isinstance(y_pred, dict):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        logits = y_pred["logits"]
+        loss = super().compute_loss(x, y, logits, sample_weight, training)
+        reward = _log_likelihood(y, logits)
+        weight = ops.cast(ops.not_equal(x["target"], 0), "float32")
+        if sample_weight is not None:
+            weight = weight * ops.cast(sample_weight, "float32")
+        total = ops.maximum(ops.sum(weight), keras.config.epsilon())
+        baseline = self.baseline(ops.sum(weight * reward) / total)
+        surrogate = reinforce_loss(
+            y_pred["log_prob"],
+            reward,
+            baseline,
+            y_pred["entropy"],
+            self.entropy_weight,
+        )
+        return loss + ops.sum(weight * surrogate) / total
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if isinstance(y_pred, dict):
+            y_pred = y_pred["logits"]
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+class MovingAverage(keras.layers.Layer):
+    """What a number has been on average; the first time what it is.
+
+    Call arguments:
+        value: Scalar tensor, from now on part of the average.
+
+    Returns:
+        The average before that, without gradient.
+    """
+
+    def __init__(self, momentum=0.9, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.momentum = momentum
+        self.average = self.add_weight(
+            (), "zeros", trainable=False, name="average", dtype="float32"
+        )
+        self.steps = self.add_weight(
+            (), "zeros", trainable=False, name="steps", dtype="int32"
+        )
+        self.built = True
+
+    def call(self, value):
+        value = ops.stop_gradient(value)
+        before = ops.where(ops.equal(self.steps, 0), value, self.average)
+        self.average.assign(self.momentum * before + (1 - self.momentum) * value)
+        self.steps.assign_add(1)
+        return before
+
+
+def _log_likelihood(labels, logits):
+    """Of ids or one-hot labels: float32 `(b, t)`, data without gradient."""
+    labels = ops.convert_to_tensor(labels)
+    if len(labels.shape) == 3:
+        labels = ops.argmax(labels, axis=-1)
+    scores = ops.log_softmax(ops.cast(ops.stop_gradient(logits), "float32"), axis=-1)
+    labels = ops.cast(labels, "int32")[..., None]
+    return ops.take_along_axis(scores, labels, axis=-1)[..., 0]

@@ -1,0 +1,163 @@
+"""The captioner whose attention takes one place for each word."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn import ImageCaptioner
+from keras_attn.models._hard_reader import MovingAverage
+from tests.gradients import BACKEND, gradients
+from tests.models.transformers import ragged, with_random_weights
+
+COLORS, PLACES, START = 5, 4, 2
+CROSSENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def make(**options):
+    sizes = {"units": 32, "embedding_dim": 8, "max_length": PLACES + 1, "seed": 1}
+    options = {"attention": "hard", **sizes, **options}
+    keras.utils.set_random_seed(0)
+    return ImageCaptioner(4 + COLORS, (4, 4, COLORS), (16,), **options)
+
+
+def colors_in_order(count, seed):
+    """Images of two by two places, and the words for their colours, row by row."""
+    rng = np.random.default_rng(seed)
+    colors = rng.integers(0, COLORS, (count, 2, 2))
+    image = np.eye(COLORS, dtype="float32")[colors].repeat(2, axis=1).repeat(2, axis=2)
+    labels = np.pad(4 + colors.reshape(count, -1), ((0, 0), (0, 1)), constant_values=3)
+    target = np.pad(labels[:, :-1], ((0, 0), (1, 0)), constant_values=START)
+    return {"image": image, "target": target.astype("int32")}, labels.astype("int32")
+
+
+@pytest.fixture
+def batch(rng):
+    labels = ragged(rng, [4, 3, 1], 4, largest=8)
+    target = np.pad(labels[:, :-1], ((0, 0), (1, 0)), constant_values=START)
+    target = np.where(labels != 0, target, 0).astype("int32")
+    image = rng.random((3, 4, 4, COLORS)).astype("float32")
+    return {"image": image, "target": target}, labels
+
+
+def test_it_learns_which_place_a_word_is_about(tmp_path):
+    """Several steps in one execution, all of which count for what is saved."""
+    inputs, labels = colors_in_order(1024, seed=0)
+    model = make(entropy_weight=0.02, coverage=0.001)
+    xla = BACKEND != "torch"
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        CROSSENTROPY,
+        metrics=["accuracy"],
+        jit_compile=xla,
+        steps_per_execution=2 if xla else 1,
+    )
+    assert model.jit_compile == xla
+    history = model.fit(inputs, labels, batch_size=64, epochs=7, verbose=0).history
+    assert set(history) == {"accuracy", "loss"} and history["accuracy"][-1] > 0.8
+    assert int(model.baseline.steps) == 7 * 16
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    for name in ("average", "steps"):
+        saved = float(getattr(loaded.baseline, name))
+        assert saved == float(getattr(model.baseline, name)) != 0
+
+    inputs, labels = colors_in_order(100, seed=1)
+    found = loaded.decode(inputs["image"])
+    assert (ops.convert_to_numpy(found["tokens"]) == labels).mean() > 0.95
+    weights = ops.convert_to_numpy(found["attention_scores"]).reshape(100, -1, PLACES)
+    looked = weights[:, :PLACES].argmax(axis=-1)
+    assert (looked == np.arange(PLACES)).mean() > 0.95
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize("weighted", [None, "rows", "steps"])
+def test_the_loss_is_that_of_the_words_and_of_the_choices(batch, one_hot, weighted):
+    inputs, labels = batch
+    model = make(entropy_weight=0.3)
+    given = np.float32([[1.0, 2.0, 0.5, 1.0], [1.0, 1.0, 1.0, 7.0], [3.0] * 4])
+    weight = {None: np.ones((3, 4)), "rows": given[:, :1], "steps": given}[weighted]
+    sample_weight = {None: None, "rows": given[:, :1], "steps": given}[weighted]
+    loss = CROSSENTROPY
+    y = labels
+    if one_hot:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        y = np.eye(4 + COLORS, dtype="float32")[labels]
+    model.compile("sgd", loss)
+    tensors = {name: ops.convert_to_tensor(value) for name, value in inputs.items()}
+    outputs = model(tensors, training=True)
+    logits, log_prob, entropy = (
+        ops.convert_to_numpy(outputs[name]).astype("float64")
+        for name in ("logits", "log_prob", "entropy")
+    )
+    y = ops.convert_to_tensor(y)
+    words = model.compute_loss(tensors, y, outputs["logits"], sample_weight)
+    scores = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    reward = np.take_along_axis(scores, labels[..., None], axis=-1)[..., 0]
+    weight = weight * (inputs["target"] != 0)
+    mean = (weight * reward).sum() / weight.sum()
+    for average in (mean, -1.0):  # the first batch has no other one than its own
+        surrogate = -(reward - average) * log_prob - 0.3 * entropy
+        expected = float(words) + (weight * surrogate).sum() / weight.sum()
+        found = model.compute_loss(tensors, y, outputs, sample_weight)
+        np.testing.assert_allclose(float(found), expected, rtol=1e-4)
+        model.baseline.average.assign(-1.0)
+
+
+def test_the_average_is_of_what_came_before():
+    average, values = MovingAverage(), [4.0, 2.0, -1.0]
+    found = [float(average(ops.convert_to_tensor(value))) for value in values]
+    np.testing.assert_allclose(found, [4.0, 4.0, 3.8], rtol=1e-6)
+    np.testing.assert_allclose(average.average, 0.9 * 3.8 - 0.1, rtol=1e-6)
+
+
+def test_the_choices_train_the_attention_and_the_words_do_not(batch):
+    inputs, labels = batch
+    model = with_random_weights(make())
+    model.compile("sgd", CROSSENTROPY)
+    labels = ops.convert_to_tensor(labels)
+    target = ops.convert_to_tensor(inputs["target"])
+    variables = model.writer.decoder.attention.trainable_weights
+    assert len(variables) == 4
+
+    def loss(choices):
+        def function(image):
+            x = {"image": image, "target": target}
+            outputs = model(x, training=True)
+            return model.compute_loss(
+                x, labels, outputs if choices else outputs["logits"]
+            )
+
+        return gradients(function, [inputs["image"]], variables)[1:]
+
+    for with_choices, without in zip(loss(True), loss(False), strict=True):
+        assert np.abs(with_choices).max() > 1e-4
+        np.testing.assert_array_equal(without, 0.0)
+
+
+def test_it_reads_its_own_words_where_that_is_asked_for(batch):
+    inputs, _ = batch
+    own = with_random_weights(make(scheduled_sampling=1.0))
+    plain = with_random_weights(make())
+    words = 1 + ops.convert_to_numpy(plain(inputs))[..., 1:].argmax(axis=-1)
+    replaced = np.column_stack([inputs["target"][:, :1], words[:, :-1]])
+    target = np.where(inputs["target"] != 0, replaced, 0).astype("int32")
+    assert (target != inputs["target"]).any()
+    found = own(inputs, training=True)
+    expected = plain({**inputs, "target": target}, training=True)
+    kept = target != 0
+    for name, value in expected.items():
+        value = ops.convert_to_numpy(value)[kept]
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(found[name])[kept], value, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"attention": "stochastic"}, {"entropy_weight": -0.1}]
+)
+def test_refuses(arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(ValueError, match=f"`{name}` must be .*={value!r}"):
+        make(**arguments)
