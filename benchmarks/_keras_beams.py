@@ -1,5 +1,7 @@
 """Beam searches with one and the same model, for the page `beam_search`."""
 
+import atexit
+import contextlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,17 +36,18 @@ def served(
     """The same model from a server in this process, asked over gRPC."""
     from keras_attn.serving import Client, Server, export
 
-    folder = tempfile.TemporaryDirectory()
+    opened = contextlib.ExitStack()
+    atexit.register(opened.close)  # until the worker's process ends
+    folder = opened.enter_context(tempfile.TemporaryDirectory())
     model = make_model(units, vocabulary, tokens)
     version = export(
         model,
-        Path(folder.name, "writer"),
+        Path(folder, "writer"),
         model.serving_signatures(beam_width=width),
         allowed_batch_sizes=[batch],
     )
-    server = Server(version.parent)
-    server.__enter__()  # until the worker's process ends
-    client = Client(server.address, "writer", timeout=60.0)
+    server = opened.enter_context(Server(version.parent))
+    client = opened.enter_context(Client(server.address, "writer", timeout=60.0))
     inputs = {
         "tokens": sentences(batch, source, vocabulary),
         "lengths": np.full(batch, source, "int32"),

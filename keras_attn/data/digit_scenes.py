@@ -78,10 +78,10 @@ class DigitScenes(EpochOrder):
                 f"`size` must be at least that of a digit, {images.shape[1:3]}. "
                 f"Received: size={size}"
             )
-        if clutter < 0 or not 1 <= clutter_size <= min(images.shape[1:3]):
+        if clutter < 0 or (clutter and not 1 <= clutter_size <= min(images.shape[1:3])):
             raise ValueError(
-                "`clutter` must be at least 0 and `clutter_size` at least 1 and at "
-                f"most that of a digit, {images.shape[1:3]}. "
+                "`clutter` must be at least 0 and, where there is any, `clutter_size` "
+                f"at least 1 and at most that of a digit, {images.shape[1:3]}. "
                 f"Received: clutter={clutter}, clutter_size={clutter_size}"
             )
         self.images, self.labels = images, labels

@@ -1,6 +1,7 @@
 """MNIST: handwritten digits of 28 x 28 pixels."""
 
 import gzip
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,8 +83,8 @@ def _read(path: Path, axes: int) -> np.ndarray:
     with gzip.open(path) as file:
         content = file.read()
     head = 4 + 4 * axes
-    shape = tuple(np.frombuffer(content[4:head], ">u4").tolist())
-    size = int(np.prod(shape)) if len(shape) == axes else -1
-    if content[:4] != bytes([0, 0, BYTES, axes]) or len(content) != head + size:
+    begins_right = content[:4] == bytes([0, 0, BYTES, axes]) and len(content) >= head
+    shape = np.frombuffer(content, ">u4", axes, 4).tolist() if begins_right else ()
+    if not begins_right or len(content) != head + math.prod(shape):
         raise ValueError(f"`{path}` must be an idx file of bytes with {axes} axes.")
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)

@@ -229,7 +229,7 @@ CASES = {
     "AttentionDecoder-lstm-before": decoder("lstm", "before"),
     "AttentionDecoder-lstm-after": decoder("lstm", "after"),
     "AttentionDecoder-grid": decoder("gru", "before", "scaled_dot", memory=GRID),
-    "AttentionDecoder-hard-before": decoder("gru", "before", hard=True),
+    "AttentionDecoder-hard-before": decoder("gru", "before", "bilinear", hard=True),
     "AttentionDecoder-hard-after": decoder("lstm", "after", "scaled_dot", hard=True),
     "AttentionDecoder-coverage": decoder("gru", "before", coverage=0.5),
     "MultiHeadSelfAttention": self_attention(),

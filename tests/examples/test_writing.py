@@ -115,7 +115,7 @@ def test_attention_that_moves_on_is_told_from_one_that_jumps(example):
         "attention_scores": np.stack([forward, forward[::-1]]),
         "lengths": np.array([5, 5]),
     }
-    assert spelling.forward_share(answer) == (3 + 1) / 6
+    assert spelling.forward_share(answer) == (3 + 2) / 6
 
 
 def test_pointing_is_right_on_the_thing_only(example):
