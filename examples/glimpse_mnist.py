@@ -130,7 +130,8 @@ class PatientPolicy(keras.optimizers.Adam):
     """
 
     def update_step(self, gradient, variable, learning_rate):
-        share = 0.1 if "/policy/" in variable.path else 1.0
+        path = getattr(variable, "path", variable.name)  # TensorFlow's has a name
+        share = 0.1 if "/policy/" in path else 1.0
         super().update_step(gradient, variable, share * learning_rate)
 
 
