@@ -21,7 +21,8 @@ class EncoderDecoder(ConfiguredModel):
     """
 
     reads: Mapping[str, str] = {"source": "int32"}
-    sampling = None
+    # Without a value: torch would find that in place of the layer.
+    sampling: Any
 
     @property
     def scheduled_sampling(self):
@@ -31,6 +32,7 @@ class EncoderDecoder(ConfiguredModel):
     @scheduled_sampling.setter
     def scheduled_sampling(self, rate):
         check_rate(rate)
+        self.sampling = None
         if rate != 0:
             self.sampling = ScheduledSampling(rate, name="scheduled_sampling")
 
