@@ -1,5 +1,4 @@
 import collections
-import gc
 import os
 import sys
 
@@ -20,15 +19,6 @@ def rng():
 def same_seed_for_every_test():
     if keras := sys.modules.get("keras"):  # a test without Keras stays without it
         keras.utils.set_random_seed(0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def memory_of_one_file_alone():
-    """What is left behind would be walked by each later collection of garbage."""
-    yield
-    if keras := sys.modules.get("keras"):
-        keras.backend.clear_session()
-    gc.collect()
 
 
 def backend_sees_a_gpu() -> bool:
