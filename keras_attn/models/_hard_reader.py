@@ -121,7 +121,8 @@ class MovingAverage(keras.layers.Layer):
 
     def call(self, value):
         value = ops.stop_gradient(value)
-        before = ops.where(ops.equal(self.steps, 0), value, self.average)
+        average = ops.convert_to_tensor(self.average)
+        before = ops.where(ops.equal(self.steps, 0), value, average)
         self.average.assign(self.momentum * before + (1 - self.momentum) * value)
         self.steps.assign_add(1)
         return before
