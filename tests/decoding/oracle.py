@@ -9,22 +9,28 @@ from keras import ops
 
 START, END = 2, 1
 SLOTS = 3
+STEPS, CODES_OF_A_STEP = 16, 11
 
 
 class Toy:
     """A step whose logits depend on the row and on all tokens that were written.
 
     The state is a number made of these tokens, so that a beam which is moved without
-    its state goes wrong. It attends to one of `SLOTS` slots, more or less.
+    its state goes wrong. Each step has numbers of its own: no two hypotheses are the
+    same terms in another order, a tie which rounding would decide. It attends to one
+    of `SLOTS` slots, more or less.
     """
 
-    def __init__(self, rng, rows, ids, scale=2.0, codes=11):
-        self.rows, self.ids, self.codes = rows, ids, codes
-        self.logits = scale * rng.normal(size=(rows, codes, ids)).astype("float32")
-        self.attention = rng.dirichlet(np.ones(SLOTS), (rows, codes)).astype("float32")
+    def __init__(self, rng, rows, ids, scale=2.0):
+        self.rows, self.ids = rows, ids
+        self.codes = CODES_OF_A_STEP * STEPS
+        places = (rows, self.codes)
+        self.logits = scale * rng.normal(size=(*places, ids)).astype("float32")
+        self.attention = rng.dirichlet(np.ones(SLOTS), places).astype("float32")
 
     def next_code(self, code, token):
-        return (3 * code + token + 1) % self.codes
+        step = (code // CODES_OF_A_STEP + 1) % STEPS
+        return CODES_OF_A_STEP * step + (3 * code + token + 1) % CODES_OF_A_STEP
 
     def arguments(self, max_length):
         """The first arguments of every search."""
@@ -33,7 +39,7 @@ class Toy:
         attention = ops.convert_to_tensor(self.attention.reshape(-1, SLOTS))
 
         def step(tokens, states):
-            code = (3 * states["code"][0] + tokens + 1) % self.codes
+            code = self.next_code(states["code"][0], tokens)
             place = states["row"] * self.codes + code
             emitted = {
                 "attention_scores": ops.take(attention, place, axis=0),

@@ -180,7 +180,8 @@ def test_what_never_ends_is_returned_at_the_greatest_length(rng):
 
 def test_the_finished_come_before_the_unfinished(rng):
     toy, options = improbable_end(rng), Options(3, 4, 4)
-    toy.logits[:, :, END] = np.where(rng.random((4, 11)) < 0.5, -3.0, -60.0)
+    is_probable = rng.random(toy.logits.shape[:2]) < 0.5
+    toy.logits[..., END] = np.where(is_probable, -3.0, -60.0)
     found = search(toy, options)
     has_ended = (found.tokens == END).any(axis=-1)
     assert 0 < has_ended.sum() < has_ended.size
