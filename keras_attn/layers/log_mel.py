@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_rank
+from keras_attn.layers._checks import check_rank, known_values
 from keras_attn.ops.log_mel import log_mel
 
 
@@ -22,7 +22,8 @@ class LogMel(keras.layers.Layer):
     Call arguments:
         audio: Float tensor `(batch, samples)`.
         lengths: Int tensor `(batch,)`, numbers of samples; what lies after them does
-            not matter.
+            not matter. In a compiled function, where nothing can be refused, one
+            below 0 counts as 0 and one beyond the samples as their number.
         return_mask: Bool. Also return the mask of the steps.
 
     Returns:
@@ -30,7 +31,7 @@ class LogMel(keras.layers.Layer):
         the end; with `return_mask=True` also the bool mask, `(batch, steps)`.
 
     Raises:
-        ValueError: If an argument has the wrong rank or value.
+        ValueError: If an argument has the wrong rank or value, as far as it is known.
 
     Example:
         >>> features = keras_attn.LogMel()(audio, lengths)
@@ -55,6 +56,7 @@ class LogMel(keras.layers.Layer):
     def call(self, audio, lengths, return_mask=False):
         check_rank("audio", audio.shape, (2,), "(batch, samples)")
         check_rank("lengths", lengths.shape, (1,), "(batch,)")
+        _check_lengths(lengths, audio.shape[1])
         # In full precision: half of it does not hold the energies.
         features, mask = log_mel(
             ops.cast(audio, "float32"),
@@ -75,3 +77,14 @@ class LogMel(keras.layers.Layer):
             "hop": self.hop,
             "hops_per_window": self.hops_per_window,
         }
+
+
+def _check_lengths(lengths, samples):
+    values = known_values(lengths)
+    if values is None or samples is None:
+        return
+    if ((values < 0) | (values > samples)).any():
+        raise ValueError(
+            f"`lengths` must lie between 0 and the number of samples, {samples}. "
+            f"Received: lengths={values.tolist()}"
+        )

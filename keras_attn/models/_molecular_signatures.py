@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_attn.models._request_lengths import kept
+
 
 def signatures(model):
     """Returns `{name: (function, {input: tf.TensorSpec})}`, see `MolecularGraphNet`."""
@@ -9,13 +11,13 @@ def signatures(model):
     def molecules(inputs):
         nodes, edges = inputs["nodes"], inputs["edges"]
         senders, receivers = tf.unstack(edges, axis=-1)
-        kept = tf.where(senders == receivers, -1, receivers)
+        receivers = tf.where(senders == receivers, -1, receivers)
         return model.explain(
             {
                 "nodes": nodes,
-                "edges": tf.stack([senders, kept], axis=-1),
+                "edges": tf.stack([senders, receivers], axis=-1),
                 "edge_features": inputs["edge_features"],
-                "nodes_mask": tf.sequence_mask(inputs["lengths"], tf.shape(nodes)[1]),
+                "nodes_mask": kept("lengths", inputs, "nodes"),
             }
         )
 

@@ -4,7 +4,8 @@ import hashlib
 
 import tensorflow as tf
 
-from keras_attn.models._writing_signatures import best_alone, cut, trim
+from keras_attn.models._request_lengths import without_padding
+from keras_attn.models._writing_signatures import best_alone, trim
 
 
 def signatures(model, source_tokenizer=None, target_tokenizer=None, options=None):
@@ -67,7 +68,7 @@ def _specs(**ranks):
 
 def _tokens(model, options):
     def tokens(inputs):
-        source = cut(inputs["tokens"], inputs["lengths"])
+        source = without_padding("lengths", inputs, "tokens")
         return trim(model.decode(source, **options))
 
     return tokens
@@ -76,8 +77,8 @@ def _tokens(model, options):
 def _score(model):
     def score(inputs):
         return model.score(
-            cut(inputs["source"], inputs["source_lengths"]),
-            cut(inputs["target"], inputs["target_lengths"]),
+            without_padding("source_lengths", inputs, "source"),
+            without_padding("target_lengths", inputs, "target"),
         )
 
     return score

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_attn.models._request_lengths import checked_lengths, without_padding
+
 
 def signatures(model, vocabulary=None, options=None):
     """Returns `{name: (function, {input: tf.TensorSpec})}`, see `Reader`."""
@@ -12,8 +14,14 @@ def signatures(model, vocabulary=None, options=None):
         for name, dtype in model.reads.items()
     }
 
+    def source(inputs):
+        given = {name: inputs[name] for name in model.reads}
+        if "lengths" in given:
+            given["lengths"] = checked_lengths("lengths", inputs, "audio")
+        return given
+
     def tokens(options):
-        return lambda inputs: trim(model.decode(inputs, **options))
+        return lambda inputs: trim(model.decode(source(inputs), **options))
 
     def text(options):
         if vocabulary is None:
@@ -22,8 +30,8 @@ def signatures(model, vocabulary=None, options=None):
         return lambda inputs: _as_text(write(inputs), vocabulary, model.end_token_id)
 
     def score(inputs):
-        source = {name: inputs[name] for name in model.reads}
-        return model.score(source, cut(inputs["target"], inputs["target_lengths"]))
+        target = without_padding("target_lengths", inputs, "target")
+        return model.score(source(inputs), target)
 
     targets = {
         "target": tf.TensorSpec((None, None), tf.int32, name="target"),
@@ -67,12 +75,6 @@ def _as_text(answer, vocabulary, end_token_id):
         parts = tf.where(follows, parts + vocabulary.separator, parts)
     text = tf.strings.reduce_join(parts, axis=-1)
     return {"text": text, "target_tokens": pieces, **answer}
-
-
-def cut(tokens, lengths):
-    """Zeros beyond the lengths: a batching server pads with whatever it likes."""
-    mask = tf.sequence_mask(lengths, tf.shape(tokens)[1])
-    return tf.where(mask, tokens, 0)
 
 
 def trim(answer):

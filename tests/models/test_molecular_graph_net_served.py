@@ -15,7 +15,7 @@ pytest.importorskip("rdkit")
 
 from keras_attn.data import pad_graphs
 from keras_attn.data.molecules import featurize, serving_inputs
-from keras_attn.serving import Client, Server, export
+from keras_attn.serving import Client, InvalidArgumentError, Server, export
 
 REQUESTS = [["CCO", "C"], ["[Na+]"], ["CC(=O)Oc1ccccc1C(=O)O"]]
 BATCHING = """
@@ -63,6 +63,17 @@ def test_a_request_of_several_molecules(model, folder):
     assert answer["attention_scores"].shape == (4, 13)
     np.testing.assert_allclose(answer["attention_scores"].sum(axis=1), 1.0, atol=1e-6)
     assert_answered(answer, model, request)
+
+
+def test_a_request_whose_lengths_do_not_fit_is_refused(folder):
+    rows = serving_inputs([featurize("CCO")])
+    message = "`lengths` must lie between 0 and the size of `nodes`"
+    with (
+        Server(folder) as server,
+        Client(server.address, "toxicity") as client,
+        pytest.raises(InvalidArgumentError, match=message),
+    ):
+        client.predict({**rows, "lengths": rows["lengths"] + 1})
 
 
 @pytest.mark.parametrize("pad_by_lengths", [False, True])

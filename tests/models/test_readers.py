@@ -210,6 +210,10 @@ def test_it_is_asked_for_text(kind, model, source, ask):
     if kind == "image":
         with pytest.raises(InvalidArgumentError, match=r"[Ss]hape|size"):
             ask("serving_default", {"image": source["image"][:, 1:]})
+    if kind == "audio":
+        message = "`lengths` must lie between 0 and the size of `audio`"
+        with pytest.raises(Exception, match=message):
+            ask("serving_default", {**source, "lengths": -source["lengths"]})
 
 
 def test_a_file_holds_it(model, source, tmp_path):

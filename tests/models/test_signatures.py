@@ -113,6 +113,23 @@ def test_scores_are_those_of_the_model(model, sentences):
         np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("wrong", [-1, 6])
+def test_lengths_that_do_not_fit_are_refused(model, sentences, wrong, jit_compile):
+    """All but by XLA, which has no errors."""
+    source, _ = sentences
+    function, specs = model.serving_signatures()["tokens"]
+    ask = tf.function(function, [specs], autograph=False, jit_compile=jit_compile)
+    request = {"tokens": source, "lengths": np.int32([5, wrong, 3])}
+    if jit_compile:
+        right = {**request, "lengths": np.clip(request["lengths"], 0, 5)}
+        np.testing.assert_array_equal(ask(request)["tokens"], ask(right)["tokens"])
+    else:
+        message = "`lengths` must lie between 0 and the size of `tokens`"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            ask(request)
+
+
 def test_an_empty_batch_is_answered(model):
     function = traced(model.serving_signatures()["tokens"])
     found = function({"tokens": np.zeros((0, 5)), "lengths": np.zeros(0)})

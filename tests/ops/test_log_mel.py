@@ -61,3 +61,11 @@ def test_loudness_does_not_matter_and_silence_is_no_nan(rng):
 def test_refuses(name):
     with pytest.raises(ValueError, match=f"`{name}` must be an int .*{name}=0"):
         LogMel(**{name: 0})
+
+
+@pytest.mark.parametrize("length", [-1, 101])
+def test_refuses_lengths_that_do_not_fit(length):
+    lengths = np.int32([100, length])
+    message = rf"`lengths` must lie between 0 .* 100\. .*lengths=\[100, {length}\]"
+    with pytest.raises(ValueError, match=message):
+        LogMel()(np.zeros((2, 100), "float32"), lengths)
