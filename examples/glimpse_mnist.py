@@ -20,7 +20,7 @@ import argparse
 import csv
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -48,49 +48,41 @@ class Task:
     known: dict[str, float]
 
 
-TASKS = {
-    "digits": Task(
-        size=28,
-        clutter=0,
-        num_glimpses=6,
-        glimpse_size=8,
-        num_scales=1,
-        std=0.25,
-        epochs=200,
-        known={
-            "Mnih et al. 2014, NIPS, 6 glimpses": 1.12,
-            "Mnih et al. 2014, NIPS, 7 glimpses": 1.07,
-            "Element-Research/rnn (Torch)": 0.85,
-            "kevinzakka/recurrent-visual-attention (PyTorch)": 1.21,
-        },
-    ),
-    "translated": Task(
-        size=60,
-        clutter=0,
-        num_glimpses=8,
-        glimpse_size=12,
-        num_scales=3,
-        std=0.25,
-        epochs=200,
-        known={
-            "Mnih et al. 2014, NIPS, 8 glimpses": 1.20,
-            "slundqui/tfRAM (TensorFlow 1), LSTM": 0.94,
-        },
-    ),
-    "cluttered": Task(
-        size=60,
-        clutter=4,
-        num_glimpses=8,
-        glimpse_size=12,
-        num_scales=3,
-        std=0.25,
-        epochs=200,
-        known={
-            "Mnih et al. 2014, NIPS, 8 glimpses": 4.04,
-            "slundqui/tfRAM (TensorFlow 1), LSTM": 2.63,
-        },
-    ),
-}
+DIGITS = Task(
+    size=28,
+    clutter=0,
+    num_glimpses=6,
+    glimpse_size=8,
+    num_scales=1,
+    std=0.12,
+    epochs=200,
+    known={
+        "Mnih et al. 2014, NIPS, 6 glimpses": 1.12,
+        "Mnih et al. 2014, NIPS, 7 glimpses": 1.07,
+        "Element-Research/rnn (Torch)": 0.85,
+        "kevinzakka/recurrent-visual-attention (PyTorch)": 1.21,
+    },
+)
+TRANSLATED = replace(
+    DIGITS,
+    size=60,
+    num_glimpses=8,
+    glimpse_size=12,
+    num_scales=3,
+    known={
+        "Mnih et al. 2014, NIPS, 8 glimpses": 1.20,
+        "slundqui/tfRAM (TensorFlow 1), LSTM": 0.94,
+    },
+)
+CLUTTERED = replace(
+    TRANSLATED,
+    clutter=4,
+    known={
+        "Mnih et al. 2014, NIPS, 8 glimpses": 4.04,
+        "slundqui/tfRAM (TensorFlow 1), LSTM": 2.63,
+    },
+)
+TASKS = {"digits": DIGITS, "translated": TRANSLATED, "cluttered": CLUTTERED}
 
 
 def make_model(task, arguments):
