@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tests.gradients import QUICKEST, in_mode
+
 BATCH = 3
 
 
@@ -76,11 +78,18 @@ class Subject:
     def arguments(self):
         return {**self.inputs, **self.indices, **self.masks}
 
-    def call(self, layer, inputs=None, **flags):
-        """Calls a layer or a model with tensors of the batch."""
+    def call(self, layer, inputs=None, mode=QUICKEST, **flags):
+        """Calls a layer, or a model, also one around it, with tensors of the batch."""
         arguments = {**self.arguments, **(inputs or {})}
-        tensors = {name: ops.convert_to_tensor(x) for name, x in arguments.items()}
-        return layer(self.fed(tensors)) if self.is_model else layer(**tensors, **flags)
+
+        def function(*tensors):
+            given = dict(zip(arguments, tensors, strict=True))
+            if isinstance(layer, keras.Model):
+                return layer(self.fed(given))
+            return layer(**given, **flags)
+
+        tensors = [ops.convert_to_tensor(x) for x in arguments.values()]
+        return in_mode(function, mode)(*tensors)
 
     def fed(self, arguments):
         """The arguments in the structure that a model takes: one alone, or a dict."""

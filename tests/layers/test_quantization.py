@@ -140,7 +140,7 @@ def test_mixed_precision_may_be_quantized(tmp_path):
 def test_an_int8_model_is_served_with_the_answers_it_gives(rng, tmp_path):
     from keras_attn.serving import Client, Server, export
 
-    model = Transformer(9, 9, **SIZES)
+    model = Transformer(9, 9, **{**SIZES, "num_layers": 1})
     quantize(model)
     lengths = np.int32([5, 2, 4])
     tokens = ragged(rng, lengths, 5, largest=8)

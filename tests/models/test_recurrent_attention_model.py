@@ -230,22 +230,32 @@ def test_a_reward_of_ones_own_is_reported_saved_and_trained_by(data, tmp_path):
     loaded.fit(images, labels, verbose=0)
 
 
-@pytest.mark.parametrize("backend", sorted({"tensorflow", "jax", "torch"} - {BACKEND}))
-def test_weights_carry_over_to_other_backends(data, tmp_path, backend):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    images, labels = data
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The folder of a trained model and images, and what it answers."""
+    folder, rng = tmp_path_factory.mktemp("saved"), np.random.default_rng(0)
+    keras.utils.set_random_seed(0)
+    images = rng.random((20, 6, 6, 1)).astype("float32")
+    labels = rng.integers(0, 3, 20).astype("int32")
     model = compiled(make(cell="lstm", policy_units=4))
     model.fit(images, labels, verbose=0)
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "images.npy", images)
+    model.save(folder / "model.keras")
+    np.save(folder / "images.npy", images)
+    return folder, model.explain(images)
+
+
+@pytest.mark.parametrize("backend", sorted({"tensorflow", "jax", "torch"} - {BACKEND}))
+def test_weights_carry_over_to_other_backends(saved, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    folder, expected = saved
     subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        [sys.executable, "-c", PROGRAM, str(folder)],
         env={**os.environ, "KERAS_BACKEND": backend},
         check=True,
     )
-    with np.load(tmp_path / f"{backend}.npz") as found:
-        for name, value in model.explain(images).items():
+    with np.load(folder / f"{backend}.npz") as found:
+        for name, value in expected.items():
             assert_same(found[name], value)
 
 
