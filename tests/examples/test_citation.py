@@ -84,3 +84,18 @@ def test_what_cannot_be_had_stays_blank(citation, monkeypatch, tmp_path, capsys)
     ):
         cells = [cell.strip() for cell in row.split("|")[1:-1]]
         assert cells == [name, "paper", "planetoid", "10", "", "", ""]
+
+
+@pytest.mark.parametrize("split", ["random", "luo"])
+def test_a_split_has_20_nodes_of_each_class_and_500_and_1000_others(citation, split):
+    if split == "luo":
+        pytest.importorskip("torch")
+    classes = np.arange(2000) % 7
+    classes[:50] = -1
+    parts = citation.SPLITS[split](classes, seed=3)
+    assert [len(part) for part in parts] == [140, 500, 1000]
+    np.testing.assert_array_equal(np.bincount(classes[parts[0]]), [20] * 7)
+    together = np.concatenate(parts)
+    assert len(np.unique(together)) == len(together) and (classes[together] >= 0).all()
+    other = citation.SPLITS[split](classes, seed=4)
+    assert np.array_equal(parts[2], other[2]) == (split == "luo")
