@@ -77,6 +77,18 @@ def known_values(tensor):
         return None
 
 
+def check_lengths(lengths, size, of, least=0):
+    """Raises unless `lengths` are from `least` to `size`, where these are known."""
+    known = known_values(lengths)
+    if known is None or not known.size:
+        return
+    if known.min() < least or (size is not None and known.max() > size):
+        raise ValueError(
+            f"`lengths` must lie between {least} and {of}, {size}. "
+            f"Received: lengths={known.tolist()}"
+        )
+
+
 def _compatible(first, second):
     return len(first) == len(second) and all(
         a is None or b is None or a == b for a, b in zip(first, second, strict=True)

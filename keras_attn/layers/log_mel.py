@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_rank, known_values
+from keras_attn.layers._checks import check_lengths, check_rank
 from keras_attn.ops.log_mel import log_mel
 
 
@@ -56,7 +56,7 @@ class LogMel(keras.layers.Layer):
     def call(self, audio, lengths, return_mask=False):
         check_rank("audio", audio.shape, (2,), "(batch, samples)")
         check_rank("lengths", lengths.shape, (1,), "(batch,)")
-        _check_lengths(lengths, audio.shape[1])
+        check_lengths(lengths, audio.shape[1], "the number of samples")
         # In full precision: half of it does not hold the energies.
         features, mask = log_mel(
             ops.cast(audio, "float32"),
@@ -77,14 +77,3 @@ class LogMel(keras.layers.Layer):
             "hop": self.hop,
             "hops_per_window": self.hops_per_window,
         }
-
-
-def _check_lengths(lengths, samples):
-    values = known_values(lengths)
-    if values is None or samples is None:
-        return
-    if ((values < 0) | (values > samples)).any():
-        raise ValueError(
-            f"`lengths` must lie between 0 and the number of samples, {samples}. "
-            f"Received: lengths={values.tolist()}"
-        )

@@ -2,7 +2,12 @@ import keras
 from keras import ops
 
 from keras_attn.decoding import search
-from keras_attn.layers._checks import check_rank, check_shape, known_values
+from keras_attn.layers._checks import (
+    check_lengths,
+    check_rank,
+    check_shape,
+    known_values,
+)
 from keras_attn.models._stack import check_counts, logits_layer
 from keras_attn.models._tower import Tower
 
@@ -86,13 +91,8 @@ class TransformerDecoder(Tower):
         check_counts(max_length=max_length)
         check_rank("prompt", prompt.shape, (2,), "(batch, time)")
         check_shape("lengths", lengths.shape, prompt.shape[:1])
+        steps = "the number of steps of the prompt"
+        check_lengths(lengths, prompt.shape[1], steps, least=1)
         known = known_values(lengths)
-        if known is None or not known.size:
-            return
-        steps = prompt.shape[1]
-        if known.min() < 1 or (steps is not None and known.max() > steps):
-            raise ValueError(
-                "`lengths` must lie between 1 and the number of steps of the prompt, "
-                f"{steps}. Received: lengths={known.tolist()}"
-            )
-        self.stack.check_steps(int(known.max()) + max_length - 1)
+        if known is not None and known.size:
+            self.stack.check_steps(int(known.max()) + max_length - 1)

@@ -114,7 +114,7 @@ def test_a_large_residual_stream_stays_finite(rng, normalization, policy):
 
 def classifier(policy):
     encoder = TransformerEncoder(
-        9, 1, 16, 2, 32, positions="rotary", dtype=policy, name="encoder"
+        9, 2, 16, 2, 32, positions="rotary", dtype=policy, name="encoder"
     )
     pooled = keras.layers.GlobalAveragePooling1D(dtype=policy)(encoder.output)
     head = keras.layers.Dense(9, dtype="float32")
@@ -122,7 +122,7 @@ def classifier(policy):
 
 
 def translator(policy):
-    return Transformer(9, 9, 1, 16, 2, 32, dtype=policy)
+    return Transformer(9, 9, 2, 16, 2, 32, dtype=policy)
 
 
 def losses(make, policy, tokens, labels):
