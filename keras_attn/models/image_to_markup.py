@@ -1,6 +1,7 @@
 import keras
 from keras import layers, ops
 
+from keras_attn.models._both_ways import BothWays
 from keras_attn.models._grid import Grid, check_image_shape
 from keras_attn.models._reader import Reader, everywhere
 from keras_attn.models._stack import check_counts
@@ -71,10 +72,7 @@ class _RowReader:
             units,
             policy,
         )
-        recurrence = layers.LSTM(
-            units, return_sequences=True, use_cudnn=False, dtype=policy
-        )
-        self.rows = layers.Bidirectional(recurrence, dtype=policy, name="rows")
+        self.rows = BothWays(layers.LSTM, units, policy, "rows")
         self.starts = None
 
     def __call__(self, image):
@@ -87,6 +85,7 @@ class _RowReader:
         number = ops.cumsum(ops.ones_like(grid[:, :, 0, 0], dtype="int32"), axis=1) - 1
         states = ops.reshape(self.starts(number), (-1, 4 * self.units))
         x = ops.reshape(grid, (-1, width, dim))
-        x = self.rows(x, initial_state=ops.split(states, 4, axis=-1))
+        starts = ops.split(states, 4, axis=-1)
+        x, _ = self.rows(x, initial_states=(starts[:2], starts[2:]))
         memory = ops.reshape(x, (-1, height, width, 2 * self.units))
         return memory, everywhere(memory)

@@ -4,6 +4,7 @@ from keras import layers, ops
 from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._pair_steps import PairSteps
 from keras_attn.layers.log_mel import LogMel
+from keras_attn.models._both_ways import BothWays
 from keras_attn.models._reader import Reader
 from keras_attn.models._stack import check_counts
 
@@ -85,12 +86,7 @@ class _Listener:
         )
         self.levels = []
         for index in range(num_pyramids + 1):
-            recurrence = layers.LSTM(
-                units, return_sequences=True, use_cudnn=False, dtype=policy
-            )
-            level = layers.Bidirectional(
-                recurrence, dtype=policy, name=f"level_{index}"
-            )
+            level = BothWays(layers.LSTM, units, policy, f"level_{index}")
             drop = Dropout(dropout, dtype=policy, name=f"level_{index}_dropout")
             self.levels.append((level, drop))
         self.pairs = [
@@ -103,5 +99,6 @@ class _Listener:
         for index, (level, dropout) in enumerate(self.levels):
             if index:
                 x, mask = self.pairs[index - 1](x, mask)
-            x = dropout(level(x, mask=mask))
+            x, _ = level(x, mask=mask)
+            x = dropout(x)
         return ops.where(mask[..., None], x, 0.0), mask

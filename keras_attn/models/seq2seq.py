@@ -5,6 +5,7 @@ from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._quantized import policy_at
 from keras_attn.layers._repeat_like import RepeatLike
 from keras_attn.models._begun import Begun
+from keras_attn.models._both_ways import BothWays
 from keras_attn.models._encoder_decoder import check_token_ids
 from keras_attn.models._translator import Translator
 from keras_attn.models._writer import CELLS, Bridge, Writer, attentive_decoder
@@ -129,17 +130,7 @@ class Seq2Seq(Translator):
             name="source_embedding",
         )
         source_dropout = Dropout(dropout, dtype=policy, name="source_dropout")
-        encoder = layers.Bidirectional(
-            RECURRENCES[cell](
-                units,
-                return_sequences=True,
-                return_state=True,
-                use_cudnn=False,  # cuDNN would switch XLA off for the whole model
-                dtype=policy,
-            ),
-            dtype=policy,
-            name="encoder",
-        )
+        encoder = BothWays(RECURRENCES[cell], units, policy, "encoder")
         bridge = Bridge(cell, units, policy)
         if context == "attention":
             decoder = attentive_decoder(
@@ -158,8 +149,7 @@ class Seq2Seq(Translator):
         target = keras.Input((None,), dtype="int32", name="target")
         source_mask, target_mask = ops.not_equal(source, 0), ops.not_equal(target, 0)
         embedded = source_dropout(source_embedding(source))
-        memory, *last = encoder(embedded, mask=source_mask)
-        summaries = [ops.concatenate(pair, axis=-1) for pair in _pair_directions(last)]
+        memory, summaries = encoder(embedded, mask=source_mask)
         states = bridge(summaries)
         if context == "attention":
             logits = writer(target, memory, states, source_mask)
@@ -202,8 +192,7 @@ class Seq2Seq(Translator):
             `(batch, 2 * units)`, and the list of the decoder's first states.
         """
         mask = ops.not_equal(source, 0)
-        memory, *last = self.encoder(self.source_embedding(source), mask=mask)
-        summaries = [ops.concatenate(pair, axis=-1) for pair in _pair_directions(last)]
+        memory, summaries = self.encoder(self.source_embedding(source), mask=mask)
         return memory, mask, summaries[0], self.bridge(summaries)
 
     def begin(self, source, *, max_length):
@@ -220,9 +209,3 @@ class Seq2Seq(Translator):
         output, states = self.decoder.cell(inputs, states)
         logits = self.writer.read_out([output, *repeated, embedded])
         return logits, list(states), {}
-
-
-def _pair_directions(states):
-    """States as `Bidirectional` returns them -> one (forward, backward) for each."""
-    half = len(states) // 2
-    return list(zip(states[:half], states[half:], strict=True))
