@@ -55,7 +55,7 @@ DIGITS = Task(
     glimpse_size=8,
     num_scales=1,
     std=0.12,
-    epochs=200,
+    epochs=120,
     known={
         "Mnih et al. 2014, NIPS, 6 glimpses": 1.12,
         "Mnih et al. 2014, NIPS, 7 glimpses": 1.07,
@@ -93,6 +93,7 @@ def make_model(task, arguments):
         glimpse_size=task.glimpse_size,
         num_scales=task.num_scales,
         policy_units=128,
+        scan=True,
         cell=arguments.cell,
         std=arguments.std or task.std,
         num_samples=arguments.samples,
@@ -114,26 +115,13 @@ def make_scenes(task, images, labels, seed, shuffle=False):
     )
 
 
-class PatientPolicy(keras.optimizers.Adam):
-    """Adam whose steps are a tenth as long for the policy.
-
-    The gradient of REINFORCE is mostly noise, of which Adam makes steps as long as of
-    any other: at the rate that suits the rest, the locations drift to an edge.
-    """
-
-    def update_step(self, gradient, variable, learning_rate):
-        path = getattr(variable, "path", variable.name)  # TensorFlow's has a name
-        share = 0.1 if "/policy/" in path else 1.0
-        super().update_step(gradient, variable, share * learning_rate)
-
-
 def compile_model(model, steps):
     schedule = keras.optimizers.schedules.CosineDecay(
         1e-4, steps - steps // 20, warmup_target=1e-3, warmup_steps=steps // 20
     )
     several = {} if keras.backend.backend() == "torch" else {"steps_per_execution": 16}
     model.compile(
-        PatientPolicy(schedule, global_clipnorm=5.0),
+        keras.optimizers.Adam(schedule, global_clipnorm=5.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=keras.backend.backend() != "torch",
@@ -320,7 +308,7 @@ def main():
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--hours", type=float, default=4.0)
     parser.add_argument("--samples", type=int, default=2, help="passes over an image")
-    parser.add_argument("--baseline", default="learned")
+    parser.add_argument("--baseline", default="leave_one_out")
     parser.add_argument("--cell", choices=("relu", "lstm"), default="relu")
     parser.add_argument("--std", type=float)
     parser.add_argument("--seed", type=int, default=0)
@@ -330,7 +318,7 @@ def main():
 
     task = TASKS[arguments.task]
     if arguments.short:
-        arguments.samples, arguments.epochs = 1, arguments.epochs or 30
+        arguments.epochs = arguments.epochs or 12
     arguments.epochs = arguments.epochs or task.epochs
     keras.utils.set_random_seed(arguments.seed)
     folder = arguments.output / (arguments.task + "_short" * arguments.short)

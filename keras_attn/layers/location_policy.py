@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 from keras import ops
 
 from keras_attn.layers._checks import check_counts, check_rank, check_width
@@ -16,9 +17,15 @@ class LocationPolicy(ProjectingLayer):
     mean. A location is data: no gradient runs through it. That of its log-probability
     runs to the mean, which is what `ops.reinforce` is made for.
 
+    With `num_steps` each step has a bias of its own, `tanh(W h + b + b_t)`. The biases
+    begin spread over the image and `W` at zero: at first each input is looked at in
+    the same few places, and what is learned is where to look instead. Without, all
+    looks begin at the middle.
+
     Args:
         std: Float above 0, the standard deviation, in halves of the image.
         hidden_units: Optional int, width of a hidden layer.
+        num_steps: Optional int, how many locations are decided on one after another.
         use_bias: Bool. Adds biases.
         kernel_initializer, bias_initializer: Initializers of the layers.
         kernel_regularizer, bias_regularizer: Regularizers of the same.
@@ -28,6 +35,7 @@ class LocationPolicy(ProjectingLayer):
 
     Call arguments:
         inputs: Tensor `(batch, dim)`, what the decision is made on.
+        step: Int in [0, num_steps), which of them it is. With `num_steps` only.
         return_log_prob: Bool. Also return the log-probability of the location.
         training: Bool. Whether the location is drawn.
 
@@ -51,6 +59,7 @@ class LocationPolicy(ProjectingLayer):
         self,
         std=0.1,
         hidden_units=None,
+        num_steps=None,
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
@@ -75,11 +84,14 @@ class LocationPolicy(ProjectingLayer):
             raise ValueError(f"`std` must be above 0. Received: std={std}")
         if hidden_units is not None:
             check_counts(hidden_units=hidden_units)
+        if num_steps is not None:
+            check_counts(num_steps=num_steps)
         self.std = std
         self.hidden_units = hidden_units
+        self.num_steps = num_steps
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.hidden = None
+        self.hidden = self.step_bias = None
 
     def build(self, inputs_shape):
         width = self._dim = inputs_shape[-1]
@@ -89,13 +101,18 @@ class LocationPolicy(ProjectingLayer):
             )
             self.hidden.build(inputs_shape)
             width = self.hidden_units
-        self.place = self._dense("place", 2, self.use_bias, "tanh")
+        self.place = self._dense("place", 2, self.use_bias)
+        if self.num_steps is not None:
+            self.place.kernel_initializer = keras.initializers.Zeros()
+            self.step_bias = self.add_weight(
+                shape=(self.num_steps, 2), initializer=_spread, name="step_bias"
+            )
         self.place.build((*inputs_shape[:-1], width))
 
-    def call(self, inputs, return_log_prob=False, training=None):
+    def call(self, inputs, step=None, return_log_prob=False, training=None):
         check_rank("inputs", inputs.shape, (2,), "(batch, dim)")
         check_width("inputs", inputs.shape, self._dim)
-        mean = self.mean(inputs)
+        mean = self.mean(inputs, self._check_step(step))
         noise = self.noise(ops.shape(mean)) if training else ops.zeros_like(mean)
         drawn = gaussian_sample(mean, self.std, noise)
         location = ops.cast(ops.clip(drawn, -1.0, 1.0), self.compute_dtype)
@@ -104,19 +121,48 @@ class LocationPolicy(ProjectingLayer):
         log_prob = gaussian_log_prob(drawn, mean, self.std)
         return location, ops.cast(log_prob, self.compute_dtype)
 
-    def mean(self, inputs):
-        """Means, float32 `(..., 2)`, for states `(..., dim)`."""
+    def mean(self, inputs, step=slice(None)):
+        """Means, float32 `(..., 2)`, for states `(..., dim)`.
+
+        `step` is an int, or a slice for states `(..., steps, dim)`.
+        """
         hidden = inputs if self.hidden is None else self.hidden(inputs)
-        return ops.cast(self.place(hidden), "float32")
+        place = ops.cast(self.place(hidden), "float32")
+        if self.step_bias is not None:
+            place = place + ops.cast(self.step_bias, "float32")[step]
+        return ops.tanh(place)
 
     def noise(self, shape):
         """Standard normal numbers; those of a whole loop are drawn before it."""
         return random_normal(self.seed_generator.next(), 0, shape)
+
+    def _check_step(self, step):
+        if self.num_steps is None and step is None:
+            return 0
+        if self.num_steps is None or step not in range(self.num_steps):
+            expected = f"in [0, {self.num_steps})" if self.num_steps else "None"
+            raise ValueError(
+                f"`step` must be {expected} with num_steps={self.num_steps}. "
+                f"Received: step={step!r}"
+            )
+        return step
 
     def get_config(self):
         return {
             **super().get_config(),
             "std": self.std,
             "hidden_units": self.hidden_units,
+            "num_steps": self.num_steps,
             "seed": self.seed,
         }
+
+
+def _spread(shape, dtype=None):
+    """What `tanh` takes to points on a spiral around the middle, Vogel's of 1979.
+
+    Neighbours are about equally far from each other, and none is near an edge.
+    """
+    step = np.arange(shape[0])
+    radius, angle = 0.7 * np.sqrt((step + 0.5) / shape[0]), step * np.pi * (3 - 5**0.5)
+    points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    return ops.convert_to_tensor(np.arctanh(points), dtype)

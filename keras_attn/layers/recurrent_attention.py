@@ -115,6 +115,11 @@ class RecurrentAttention(ProjectingLayer):
                 f'keras.layers.SimpleRNNCell(256, "relu"). Received: cell={cell!r}'
             )
         check_counts(num_classes=num_classes, num_glimpses=num_glimpses)
+        if location_policy.num_steps not in (None, num_glimpses - 1):
+            raise ValueError(
+                "`location_policy` must have a step for each glimpse but the first, "
+                f"{num_glimpses - 1}. Received: num_steps={location_policy.num_steps}"
+            )
         self.glimpse_network = glimpse_network
         self.location_policy = location_policy
         self.cell = cell
@@ -185,7 +190,7 @@ class RecurrentAttention(ProjectingLayer):
             watched.append(output)
             if step == self.num_glimpses - 1:
                 break
-            mean = self.location_policy.mean(ops.stop_gradient(output))
+            mean = self.location_policy.mean(ops.stop_gradient(output), step)
             mean = ops.reshape(mean, (batch, passes, 2))
             deviation = ops.zeros_like(mean) if noise is None else noise[step]
             drawn.append(gaussian_sample(mean, self.location_policy.std, deviation))

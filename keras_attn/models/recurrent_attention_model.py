@@ -37,6 +37,8 @@ class RecurrentAttentionModel(ConfiguredModel):
         units: Int, width of glimpse network and core.
         what_units, where_units: Ints, see `GlimpseNetwork`.
         policy_units: Optional int, width of a hidden layer of the policy.
+        scan: Bool. Whether the looks begin spread over the image, with a bias of the
+            policy for each step (see `LocationPolicy`), and not all at its middle.
         cell: `"relu"`, a simple RNN, or `"lstm"`.
         std: Float, deviation of the locations in training, in halves of the image.
         num_samples: Int, passes over each image in training.
@@ -76,6 +78,7 @@ class RecurrentAttentionModel(ConfiguredModel):
         "what_units",
         "where_units",
         "policy_units",
+        "scan",
         "cell",
         "std",
         "num_samples",
@@ -96,6 +99,7 @@ class RecurrentAttentionModel(ConfiguredModel):
         what_units=128,
         where_units=128,
         policy_units=None,
+        scan=False,
         cell="relu",
         std=0.1,
         num_samples=4,
@@ -135,7 +139,14 @@ class RecurrentAttentionModel(ConfiguredModel):
             GlimpseNetwork(
                 sensor, units, what_units, where_units, dtype=policy, name="glimpse"
             ),
-            LocationPolicy(std, policy_units, seed=seed, dtype=policy, name="policy"),
+            LocationPolicy(
+                std,
+                policy_units,
+                num_glimpses - 1 if scan and num_glimpses > 1 else None,
+                seed=seed,
+                dtype=policy,
+                name="policy",
+            ),
             _make_cell(cell, units, policy),
             num_classes,
             num_glimpses,
@@ -151,7 +162,7 @@ class RecurrentAttentionModel(ConfiguredModel):
         self.num_classes, self.num_glimpses = num_classes, num_glimpses
         self.glimpse_size, self.num_scales = glimpse_size, num_scales
         self.units, self.what_units, self.where_units = units, what_units, where_units
-        self.policy_units, self.cell = policy_units, cell
+        self.policy_units, self.scan, self.cell = policy_units, scan, cell
         self.std, self.num_samples = std, num_samples
         self.baseline, self.reward = baseline, reward
         self.reinforce_weight, self.seed = reinforce_weight, seed

@@ -200,12 +200,12 @@ def graph(layer, *arguments, form, features=False, **options):
     )
 
 
-def glimpses(cell, num_scales=1):
+def glimpses(cell, num_scales=1, num_steps=None):
     def make(dtype=None, **kwargs):
         sensor = GlimpseSensor(2, num_scales, dtype=dtype)
         return RecurrentAttention(
             GlimpseNetwork(sensor, 5, 4, 3, dtype=dtype),
-            LocationPolicy(0.3, seed=1, dtype=dtype),
+            LocationPolicy(0.3, num_steps=num_steps, seed=1, dtype=dtype),
             cell(4, dtype=dtype),
             num_classes=3,
             num_glimpses=3,
@@ -346,7 +346,9 @@ CASES = {
     "RecurrentAttention-relu": glimpses(
         lambda units, **kwargs: keras.layers.SimpleRNNCell(units, "relu", **kwargs)
     ),
-    "RecurrentAttention-lstm": glimpses(keras.layers.LSTMCell, num_scales=2),
+    "RecurrentAttention-lstm": glimpses(
+        keras.layers.LSTMCell, num_scales=2, num_steps=2
+    ),
     "RecurrentAttentionModel": Case(
         lambda **kwargs: RecurrentAttentionModel(
             IMAGE, 3, 3, 2, units=6, what_units=5, where_units=4, seed=1, **kwargs

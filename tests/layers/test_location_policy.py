@@ -49,12 +49,50 @@ def test_in_training_it_is_drawn_and_looked_at_from_the_edge(states):
     np.testing.assert_array_equal(twin(states, training=True), location)
 
 
+@pytest.mark.parametrize("hidden_units", [None, 6])
+def test_steps_begin_spread_over_the_image_whatever_is_seen(states, hidden_units):
+    policy = LocationPolicy(0.3, hidden_units, num_steps=5)
+    seen = np.stack([policy(states[:3], step=step) for step in range(5)], axis=1)
+    np.testing.assert_array_equal(seen[0], seen[1])
+    points = np.concatenate([[[0.0, 0.0]], seen[0]])
+    assert np.abs(points).max() < 0.7
+    apart = np.linalg.norm(points[:, None] - points, axis=-1) + np.eye(6)
+    assert apart.min() > 0.2
+    assert ((points > 0.1).any(axis=0) & (points < -0.1).any(axis=0)).all()
+
+
+def test_each_step_has_a_bias_of_its_own(rng, states):
+    policy = LocationPolicy(0.3, num_steps=2)
+    policy.build(states.shape)
+    kernel, bias, steps = (rng.normal(size=s) for s in [(4, 2), (2,), (2, 2)])
+    policy.place.set_weights([kernel, bias])
+    policy.step_bias.assign(steps)
+    for step in range(2):
+        expected = np.tanh(states.astype("float64") @ kernel + bias + steps[step])
+        np.testing.assert_allclose(policy(states, step=step), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "step", "message"),
+    [
+        (None, 0, "`step` must be None with num_steps=None. Received: step=0"),
+        (2, None, r"`step` must be in \[0, 2\) with num_steps=2. Received: step=None"),
+        (2, 2, r"`step` must be in \[0, 2\) .* Received: step=2"),
+        (2, -1, r"`step` must be in \[0, 2\) .* Received: step=-1"),
+    ],
+)
+def test_a_step_there_is_not_is_named(states, num_steps, step, message):
+    with pytest.raises(ValueError, match=message):
+        LocationPolicy(num_steps=num_steps)(states, step=step)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"std": 0.0}, "`std` must be above 0. Received: std=0.0"),
         ({"std": float("nan")}, "`std` must be above 0. Received: std=nan"),
         ({"hidden_units": 0}, "`hidden_units` must be an int of at least 1"),
+        ({"num_steps": 0}, "`num_steps` must be an int of at least 1"),
     ],
     ids=str,
 )

@@ -16,14 +16,14 @@ from tests.gradients import BACKEND, MODES, gradients, in_mode, weighted_sum
 STD = 0.05
 
 
-def make(cell="relu", num_glimpses=4, std=STD, hidden_units=None, **kwargs):
+def make(cell="relu", num_glimpses=4, std=STD, hidden_units=None, scan=False, **kwargs):
     cells = {
         "relu": keras.layers.SimpleRNNCell(6, "relu"),
         "lstm": keras.layers.LSTMCell(6),
     }
     layer = RecurrentAttention(
         GlimpseNetwork(GlimpseSensor(3, 2), 5, 4, 3),
-        LocationPolicy(std, hidden_units, seed=1),
+        LocationPolicy(std, hidden_units, num_glimpses - 1 if scan else None, seed=1),
         cells[cell],
         num_classes=3,
         num_glimpses=num_glimpses,
@@ -74,14 +74,18 @@ def follow(layer, images, locations):
         state = relu(seen @ kernel + state @ recurrent + bias)
         states.append(state)
     before = np.stack(states[:-1], axis=1)
-    means = dense(layer.location_policy.place, before, np.tanh)
+    policy = layer.location_policy
+    means = dense(policy.place, before)
+    if policy.step_bias is not None:
+        means = means + ops.convert_to_numpy(policy.step_bias).astype("float64")
     values = dense(layer.baseline, before)[..., 0]
-    return dense(layer.classifier, state), means, values
+    return dense(layer.classifier, state), np.tanh(means), values
 
 
+@pytest.mark.parametrize("scan", [False, True])
 @pytest.mark.parametrize("mode", MODES)
-def test_without_training_it_follows_the_means(images, mode):
-    layer = make()
+def test_without_training_it_follows_the_means(images, mode, scan):
+    layer = make(scan=scan)
     logits, trace = in_mode(lambda x: layer(x, return_trace=True), mode)(
         ops.convert_to_tensor(images)
     )
@@ -97,8 +101,9 @@ def test_without_training_it_follows_the_means(images, mode):
     np.testing.assert_allclose(trace["log_prob"], np.full((5, 3), density), rtol=1e-5)
 
 
-def test_samples_are_passes_of_their_own(images):
-    layer = make()
+@pytest.mark.parametrize("scan", [False, True])
+def test_samples_are_passes_of_their_own(images, scan):
+    layer = make(scan=scan)
     logits, trace = layer(images, num_samples=6, return_trace=True)
     assert logits.shape == (5, 6, 3) and trace["log_prob"].shape == (5, 6, 3)
     for sample in range(6):
@@ -242,6 +247,10 @@ def test_every_mode_draws_the_same_passes(images, mode):
         ({"num_classes": 0}, "`num_classes` must be an int of at least 1.*=0"),
         ({"cell": 8}, "`cell` must be a Keras RNN cell.*cell=8"),
         ({"location_policy": 8}, "`location_policy` must be a LocationPolicy.*8"),
+        (
+            {"location_policy": LocationPolicy(num_steps=6)},
+            "`location_policy` must have a step for each .* 5. Received: num_steps=6",
+        ),
         ({"glimpse_network": 8}, "`glimpse_network` must be a GlimpseNetwork.*8"),
     ],
     ids=str,
