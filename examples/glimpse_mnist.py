@@ -44,6 +44,7 @@ class Task:
     glimpse_size: int
     num_scales: int
     std: float
+    dropout: float
     epochs: int
     known: dict[str, float]
 
@@ -55,7 +56,8 @@ DIGITS = Task(
     glimpse_size=8,
     num_scales=1,
     std=0.12,
-    epochs=120,
+    dropout=0.3,
+    epochs=100,
     known={
         "Mnih et al. 2014, NIPS, 6 glimpses": 1.12,
         "Mnih et al. 2014, NIPS, 7 glimpses": 1.07,
@@ -66,6 +68,7 @@ DIGITS = Task(
 TRANSLATED = replace(
     DIGITS,
     size=60,
+    dropout=0.0,
     num_glimpses=8,
     glimpse_size=12,
     num_scales=3,
@@ -96,6 +99,7 @@ def make_model(task, arguments):
         scan=True,
         cell=arguments.cell,
         std=arguments.std or task.std,
+        dropout=task.dropout,
         num_samples=arguments.samples,
         baseline=arguments.baseline,
         seed=arguments.seed,

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers._checks import check_counts, check_rank
+from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.layers.glimpse_network import GlimpseNetwork
 from keras_attn.layers.location_policy import LocationPolicy
@@ -31,6 +32,8 @@ class RecurrentAttention(ProjectingLayer):
         cell: A Keras RNN cell, such as `keras.layers.SimpleRNNCell(256, "relu")`.
         num_classes: Int.
         num_glimpses: Int, number of looks, the first one included.
+        dropout: Float in [0, 1). In training so much is dropped of each glimpse's
+            vector and of the state that is classified.
         use_baseline: Bool. Whether there is a baseline; without it a trace has no
             `values`.
         use_bias: Bool. Adds biases to classifier and baseline.
@@ -78,6 +81,7 @@ class RecurrentAttention(ProjectingLayer):
         cell,
         num_classes,
         num_glimpses=6,
+        dropout=0.0,
         use_baseline=True,
         use_bias=True,
         kernel_initializer="glorot_uniform",
@@ -125,6 +129,9 @@ class RecurrentAttention(ProjectingLayer):
         self.cell = cell
         self.num_classes = num_classes
         self.num_glimpses = num_glimpses
+        self.dropout = dropout
+        self.glimpse_dropout = Dropout(dropout, dtype=self.dtype_policy)
+        self.state_dropout = Dropout(dropout, dtype=self.dtype_policy)
         self.use_baseline = use_baseline
         self.baseline: Any = None
 
@@ -164,8 +171,9 @@ class RecurrentAttention(ProjectingLayer):
         noise = None
         if training or num_samples is not None:
             noise = self._noise(batch, passes, include_mean)
-        watched, locations, drawn = self._look(images, batch, passes, noise)
-        logits = self.classifier(watched[-1])
+        watched, locations, drawn = self._look(images, batch, passes, noise, training)
+        state = self.state_dropout(watched[-1], training=training)
+        logits = self.classifier(state)
         logits = ops.reshape(logits, (batch, passes, self.num_classes))
         results = [logits]
         if return_trace:
@@ -174,7 +182,7 @@ class RecurrentAttention(ProjectingLayer):
             results = keras.tree.map_structure(lambda x: x[:, 0], results)
         return tuple(results) if return_trace else results[0]
 
-    def _look(self, images, batch, passes, noise):
+    def _look(self, images, batch, passes, noise, training):
         """One pass of `passes` eyes an image; unrolled, as there are a few steps only.
 
         Returns the state after each glimpse, `(batch * passes, n)`, where it was, and
@@ -186,6 +194,7 @@ class RecurrentAttention(ProjectingLayer):
         for step in range(self.num_glimpses):
             seen = self.glimpse_network(images, location)
             seen = ops.reshape(seen, (batch * passes, self.glimpse_network.units))
+            seen = self.glimpse_dropout(seen, training=training)
             output, states = self.cell(seen, states)
             watched.append(output)
             if step == self.num_glimpses - 1:
@@ -236,6 +245,7 @@ class RecurrentAttention(ProjectingLayer):
             },
             "num_classes": self.num_classes,
             "num_glimpses": self.num_glimpses,
+            "dropout": self.dropout,
             "use_baseline": self.use_baseline,
         }
 

@@ -12,7 +12,8 @@ from keras_attn.models._writer import dense
 class AskAttendAnswer(Reader):
     """Answers a question about an image.
 
-    The memory is the question's words and the image's places side by side. One shared
+    Each place of the image meets the question: a layer reads both. The memory is the
+    question's words and these places side by side. One shared
     attention layer reads it `num_hops` times, each time asking with what it has read so
     far, and a decoder with attention over the same memory writes the answer.
 
@@ -87,6 +88,7 @@ class _Asker:
 
     def __init__(self, vocabulary_size, widths, units, num_hops, policy):
         self.grid = Grid(widths, [(2, 2)] * len(widths), policy)
+        self.meet = dense(policy, "meet", units, "relu")
         self.place = dense(policy, "place", units, "tanh")
         self.embedding = layers.Embedding(
             vocabulary_size, units, dtype=policy, name="question_embedding"
@@ -106,7 +108,9 @@ class _Asker:
     def __call__(self, image, question):
         words_mask = ops.not_equal(question, 0)
         words, asked = self.question(self.embedding(question), mask=words_mask)
-        grid = self.place(self.grid(image))
+        grid = self.grid(image)
+        about = ops.zeros_like(grid[..., :1]) + asked[:, None, None]
+        grid = self.place(self.meet(ops.concatenate([grid, about], axis=-1)))
         height, width, dim = grid.shape[1:]
         places = ops.reshape(grid, (-1, height * width, dim))
         words = ops.where(words_mask[..., None], words, 0.0)

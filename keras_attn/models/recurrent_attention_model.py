@@ -41,6 +41,7 @@ class RecurrentAttentionModel(ConfiguredModel):
             policy for each step (see `LocationPolicy`), and not all at its middle.
         cell: `"relu"`, a simple RNN, or `"lstm"`.
         std: Float, deviation of the locations in training, in halves of the image.
+        dropout: Float in [0, 1), see `RecurrentAttention`.
         num_samples: Int, passes over each image in training.
         baseline: `"learned"`, `"leave_one_out"`, which wants at least two samples,
             `"self_critical"`, which is the reward of a pass by the means, or `None`.
@@ -81,6 +82,7 @@ class RecurrentAttentionModel(ConfiguredModel):
         "scan",
         "cell",
         "std",
+        "dropout",
         "num_samples",
         "baseline",
         "reward",
@@ -102,6 +104,7 @@ class RecurrentAttentionModel(ConfiguredModel):
         scan=False,
         cell="relu",
         std=0.1,
+        dropout=0.0,
         num_samples=4,
         baseline="learned",
         reward=None,
@@ -150,6 +153,7 @@ class RecurrentAttentionModel(ConfiguredModel):
             _make_cell(cell, units, policy),
             num_classes,
             num_glimpses,
+            dropout,
             use_baseline=baseline == "learned",
             dtype=policy,
             name="attention",
@@ -163,7 +167,7 @@ class RecurrentAttentionModel(ConfiguredModel):
         self.glimpse_size, self.num_scales = glimpse_size, num_scales
         self.units, self.what_units, self.where_units = units, what_units, where_units
         self.policy_units, self.scan, self.cell = policy_units, scan, cell
-        self.std, self.num_samples = std, num_samples
+        self.std, self.dropout, self.num_samples = std, dropout, num_samples
         self.baseline, self.reward = baseline, reward
         self.reinforce_weight, self.seed = reinforce_weight, seed
         self.policy = policy

@@ -34,8 +34,7 @@ def test_all_forms_answer_alike_compiled_or_not(subject, mode):
             np.testing.assert_array_equal(found[:, len(sample.nodes) :], 0.0)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_gradients_are_alike_and_finite(subject, form):
+def test_gradients_are_alike_and_finite(subject):
     """Of weights, nodes and edges; in a batch beside padding full of NaN."""
     layer, sample, given = subject
     wanted = {"nodes", "edge_features", "edge_weights"} & set(given(sample, "edges"))
@@ -69,7 +68,10 @@ def test_gradients_are_alike_and_finite(subject, form):
         of_edges.sort(key=np.ndim)
         return [nodes, *of_edges, *found[len(names) :]]
 
-    assert_same(slopes(form), slopes("edges"))
+    expected = slopes("edges")
+    for form in FORMS:
+        if form != "edges":
+            assert_same(slopes(form), expected)
 
 
 def in_list_order(sample, form, slope):
