@@ -12,10 +12,10 @@ from keras_attn.models._writer import dense
 class AskAttendAnswer(Reader):
     """Answers a question about an image.
 
-    Each place of the image meets the question: a layer reads both. The memory is the
-    question's words and these places side by side. One shared
-    attention layer reads it `num_hops` times, each time asking with what it has read so
-    far, and a decoder with attention over the same memory writes the answer.
+    Each place of the image first meets the question: a layer reads both. The memory is
+    the question's words and these places side by side. One shared attention layer reads
+    it `num_hops` times, each time asking with what it has read so far, and a decoder
+    with attention over the same memory writes the answer.
 
     A functional model on `{"image", "question", "target"}`: float32 `(batch,
     *image_shape)` in [0, 1], int32 `(batch, question_time)` ids with 0 as padding,

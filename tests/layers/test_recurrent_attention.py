@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -25,9 +27,8 @@ def make(cell="relu", num_glimpses=4, std=STD, hidden_units=None, scan=False, **
         GlimpseNetwork(GlimpseSensor(3, 2), 5, 4, 3),
         LocationPolicy(std, hidden_units, num_glimpses - 1 if scan else None, seed=1),
         cells[cell],
-        num_classes=3,
         num_glimpses=num_glimpses,
-        **kwargs,
+        **{"num_classes": 3, **kwargs},
     )
     layer.build((None, 8, 8, 1))
     rng = np.random.default_rng(2)
@@ -99,6 +100,28 @@ def test_without_training_it_follows_the_means(images, mode, scan):
     np.testing.assert_allclose(trace["values"], values, atol=1e-5)
     density = 2 * stats.norm(scale=STD).logpdf(0.0)
     np.testing.assert_allclose(trace["log_prob"], np.full((5, 3), density), rtol=1e-5)
+
+
+def test_in_training_glimpses_and_states_are_dropped():
+    """Each row of logits is that of one of the ways to drop, of which all come up."""
+    layer = make(num_glimpses=1, dropout=0.5, num_classes=6)
+    layer.classifier.set_weights([np.eye(6), np.zeros(6)])
+    network, cell = layer.glimpse_network, layer.cell
+    cell.set_weights([np.abs(w) for w in cell.get_weights()])  # no state is zero
+    network.joint.set_weights([np.abs(w) for w in network.joint.get_weights()])
+    images = np.ones((2000, 8, 8, 1), "float32")
+    kernel, _, bias = (ops.convert_to_numpy(w) for w in cell.weights)
+    seen = ops.convert_to_numpy(network(images[:1], np.zeros((1, 2), "float32")))
+    ways = np.array(list(itertools.product([0.0, 2.0], repeat=5)))
+    states = 2 * (ways * seen @ kernel + bias)
+    logits = ops.convert_to_numpy(layer(images, training=True))
+    fits = (logits[:, None] == 0) | np.isclose(logits[:, None], states, atol=1e-5)
+    fits = fits.all(axis=-1)[(logits != 0).sum(axis=-1) > 3]
+    assert fits.any(axis=-1).all() and fits.any(axis=0).all()
+    assert abs((logits == 0).mean() - 0.5) < 0.05
+    np.testing.assert_allclose(
+        layer(images[:1]), seen @ kernel + bias, atol=1e-5, err_msg="in inference"
+    )
 
 
 @pytest.mark.parametrize("scan", [False, True])
