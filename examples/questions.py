@@ -75,7 +75,8 @@ def draw(rows, found, answer, path):
 
 
 def main():
-    parser = runs.make_parser(__doc__, "questions", epochs=40, steps=150)
+    parser = runs.make_parser(__doc__, "questions", epochs=30, steps=150)
+    parser.set_defaults(batch_size=64)  # by half of that the image is hardly looked at
     arguments = parser.parse_args()
     rng = np.random.default_rng(54321)
     test = [sample(rng) for _ in range(arguments.limit or 1000)]
@@ -85,6 +86,7 @@ def main():
     model = AskAttendAnswer(
         vocabularies[1].vocabulary_size(),
         vocabularies[0].vocabulary_size(),
+        widths=(16, 32, 64),
         units=128,
         embedding_dim=64,
         max_length=ANSWER,
@@ -97,6 +99,7 @@ def main():
         ),
         lambda model: 1 - judge(model, validation, vocabularies, None)[0].mean(),
         arguments,
+        learning_rate=1e-3,
     )
     search = {"beam_width": arguments.beam}
     right, found, answer = judge(model, test, vocabularies, search)
