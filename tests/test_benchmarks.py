@@ -153,7 +153,7 @@ def test_a_page_may_say_how_many_a_second(log, tmp_path, capsys):
     report = json.loads(output.read_text())
     (milliseconds,) = report["cases"]["one case"]["entries"][0]["samples_ms"]
     assert rate < 1e4
-    assert rate == pytest.approx(1e5 / milliseconds, abs=1)
+    assert rate == pytest.approx(1e5 / milliseconds, abs=0.6)  # both are rounded
 
 
 def test_the_memory_page_leaves_out_what_cannot_fit(monkeypatch, tmp_path, capsys):

@@ -5,6 +5,7 @@ from keras import ops
 from keras_attn.layers._checks import check_counts, check_rank, check_width
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.ops.gaussian_policy import gaussian_log_prob, gaussian_sample
+from keras_attn.ops.spread_points import spread_points
 from keras_attn.ops.stateless_random import random_normal
 
 
@@ -158,11 +159,5 @@ class LocationPolicy(ProjectingLayer):
 
 
 def _spread(shape, dtype=None):
-    """What `tanh` takes to points on a spiral around the middle, Vogel's of 1979.
-
-    Neighbours are about equally far from each other, and none is near an edge.
-    """
-    step = np.arange(shape[0])
-    radius, angle = 0.7 * np.sqrt((step + 0.5) / shape[0]), step * np.pi * (3 - 5**0.5)
-    points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    return ops.convert_to_tensor(np.arctanh(points), dtype)
+    """What `tanh` takes to the points."""
+    return ops.convert_to_tensor(np.arctanh(spread_points(shape[0])), dtype)

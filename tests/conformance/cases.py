@@ -351,7 +351,16 @@ CASES = {
     ),
     "RecurrentAttentionModel": Case(
         lambda **kwargs: RecurrentAttentionModel(
-            IMAGE, 3, 3, 2, units=6, what_units=5, where_units=4, seed=1, **kwargs
+            IMAGE,
+            3,
+            3,
+            2,
+            units=6,
+            what_units=5,
+            where_units=4,
+            scan=True,
+            seed=1,
+            **kwargs,
         ),
         {"image": IMAGE},
         is_model=True,
