@@ -1,17 +1,19 @@
 """A retina: what an eye sees of an image around the place it is turned to."""
 
-from keras import ops
+from keras import backend, ops
 
 
 def glimpse(images, locations, size, num_scales=1):
     """Cuts square patches, each twice as wide as the one before, down to one size.
 
-    All patches of an eye lie around one centre, so that the widest is cut and the
-    others are its middle: one gather. What lies outside the image is zero, and so is a
-    pixel that is NaN. A location of -1 is the upper or left edge of the image, 1 the
-    lower or right one, and the patch lies on the grid of the pixels, as near to the
-    location as that grid allows; the wider patches of an odd `size` lie half a pixel
-    further up and left.
+    What lies outside the image is zero, and so is a pixel that is NaN. A location of -1
+    is the upper or left edge of the image, 1 the lower or right one, and the patch lies
+    on the grid of the pixels, as near to the location as that grid allows; the wider
+    patches of an odd `size` lie half a pixel further up and left.
+
+    A small image is shrunk first, from every pixel on, and a look takes what it wants
+    of that: it does not depend on the locations, so a compiled model shrinks once for
+    all its looks. Of a large image the widest patch is cut and shrunk.
 
     Args:
         images: Tensor `(b, height, width, channels)`, floats or uint8.
@@ -28,41 +30,71 @@ def glimpse(images, locations, size, num_scales=1):
     Reference:
         Mnih et al., 2014, https://arxiv.org/abs/1406.6247, section 3.
     """
+    dtype = "float32" if ops.dtype(images) == "uint8" else images.dtype
+    height, width = images.shape[1:3]
     widest = size * 2 ** (num_scales - 1)
-    margin = (widest - size) // 2
-    height, width, channels = images.shape[1:]
-    eyes = ops.shape(locations)[:2]
-    patch = _cut(
-        images,
-        _first_pixel(locations[..., 0], height, size, margin, widest),
-        _first_pixel(locations[..., 1], width, size, margin, widest),
-        widest,
-    )
+    corners = _corners(locations, height, width, size, widest)
+    look = _shrink_then_cut if height * width <= 2 * widest**2 else _cut_then_shrink
+    seen = look(images, corners, size, num_scales)
+    return ops.cast(ops.stack(seen, axis=2), dtype)
+
+
+def _clean(images):
+    if ops.dtype(images) == "uint8":
+        return ops.cast(images, "float32") / 255.0
+    images = ops.cast(images, backend.result_type(images.dtype, "float32"))
+    return ops.where(ops.isnan(images), 0.0, images)
+
+
+def _corners(locations, height, width, size, widest):
+    """First row and column of the sharpest patch, `(b, p, 2)`; far outside at NaN."""
+    shape = ops.convert_to_tensor([height, width], "float32")
+    centers = (ops.cast(locations, "float32") + 1.0) * (0.5 * shape)
+    corners = ops.floor(centers - 0.5 * size + 0.5)
+    outside = float(max(height, width) + 2 * widest)
+    corners = ops.where(ops.isnan(corners), outside, corners)
+    return ops.cast(ops.clip(corners, -outside, outside), "int32")
+
+
+def _shrink_then_cut(images, corners, size, num_scales):
+    images = _clean(images)
     seen = []
     for scale in range(num_scales):
         square = 2**scale
-        side = size * square
-        first = margin - (side - size) // 2
-        inner = slice(first, first + side)
-        squares = (*eyes, size, square, size, square, channels)
+        if scale:
+            images = _mean_of_neighbours(images, square // 2)
+        # The first mean is that of the square which has only its last pixel inside.
+        first = corners - size * (square - 1) // 2 + (square - 1)
+        seen.append(_cut(images, first, size, square))
+    return seen
+
+
+def _mean_of_neighbours(images, distance):
+    """Means of four pixels so far apart, from those on that begin outside."""
+    rows, columns = (length + distance for length in images.shape[1:3])
+    images = ops.pad(images, [(0, 0), (distance,) * 2, (distance,) * 2, (0, 0)])
+    images = 0.5 * (images[:, :rows] + images[:, distance:])
+    return 0.5 * (images[:, :, :columns] + images[:, :, distance:])
+
+
+def _cut_then_shrink(images, corners, size, num_scales):
+    margin = size * (2 ** (num_scales - 1) - 1) // 2
+    patch = _clean(_cut(images, corners - margin, size * 2 ** (num_scales - 1)))
+    seen = []
+    for scale in range(num_scales):
+        square = 2**scale
+        begin = margin - size * (square - 1) // 2
+        inner = slice(begin, begin + size * square)
+        squares = (*patch.shape[:2], size, square, size, square, patch.shape[-1])
         seen.append(ops.mean(ops.reshape(patch[:, :, inner, inner], squares), (3, 5)))
-    return ops.stack(seen, axis=2)
+    return seen
 
 
-def _first_pixel(location, length, size, margin, widest):
-    """Where the widest patch begins, `(b, p)`; wholly outside is far enough."""
-    center = (ops.cast(location, "float32") + 1.0) * (0.5 * length)
-    first = ops.floor(center - 0.5 * size + 0.5) - margin
-    first = ops.where(ops.isnan(first), -widest, first)
-    return ops.cast(ops.clip(first, -widest, length), "int32")
-
-
-def _cut(images, first_row, first_column, side):
-    """`(b, p, side, side, channels)`, zeros beyond the image and for NaN."""
+def _cut(images, first, side, stride=1):
+    """Every `stride`-th pixel, `(b, p, side, side, channels)`; beyond the image 0."""
     height, width, channels = images.shape[1:]
-    places = ops.arange(side, dtype="int32")
-    rows = first_row[..., None] + places
-    columns = first_column[..., None] + places
+    places = ops.arange(side, dtype="int32") * stride
+    rows, columns = (first[..., i, None] + places for i in (0, 1))
     inside = ops.logical_and(
         _within(rows, height)[..., :, None], _within(columns, width)[..., None, :]
     )
@@ -71,10 +103,7 @@ def _cut(images, first_row, first_column, side):
         batch * height + ops.clip(rows, 0, height - 1)[..., :, None]
     ) * width + ops.clip(columns, 0, width - 1)[..., None, :]
     pixels = ops.take(ops.reshape(images, (-1, channels)), flat, axis=0)
-    if ops.dtype(pixels) == "uint8":
-        pixels = ops.cast(pixels, "float32") / 255.0
-    seen = ops.logical_and(inside[..., None], ops.logical_not(ops.isnan(pixels)))
-    return ops.where(seen, pixels, 0.0)
+    return ops.where(inside[..., None], pixels, ops.zeros_like(pixels))
 
 
 def _within(places, length):

@@ -44,6 +44,7 @@ def all_of(images, locations, size, num_scales):
         ((9, 12, 1), 4, 1),
         ((12, 9, 3), 4, 3),
         ((10, 11, 2), 3, 2),
+        ((25, 30, 1), 3, 3),
         ((7, 7, 1), 5, 3),
         ((3, 2, 1), 8, 2),
         ((6, 6, 1), 1, 2),
@@ -51,7 +52,7 @@ def all_of(images, locations, size, num_scales):
     ids=str,
 )
 def test_matches_the_walk_over_the_pixels(shape, size, num_scales, mode, rng):
-    """Also where the image is smaller than a glimpse."""
+    """Where the image is smaller than a glimpse, and where it is far larger."""
     images = rng.normal(size=(3, *shape)).astype("float32")
     locations = rng.uniform(-1.2, 1.2, (3, 4, 2)).astype("float32")
     locations[0] = [[0, 0], [-1, -1], [1, 1], [-1, 1]]
