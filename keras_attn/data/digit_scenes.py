@@ -24,6 +24,8 @@ class DigitScenes(EpochOrder):
         size: Integer, height and width of the canvas.
         clutter: Integer, number of pieces of other digits.
         clutter_size: Integer, their height and width.
+        shift: Integer, rows and columns that a digit may be moved by within its own
+            image before it is laid; what leaves the image is lost.
         shuffle: Boolean, whether every epoch has its own order and scenes.
         seed: Integer.
         **kwargs: Passed to `keras.utils.PyDataset`.
@@ -53,6 +55,7 @@ class DigitScenes(EpochOrder):
         size: int = 60,
         clutter: int = 0,
         clutter_size: int = 8,
+        shift: int = 0,
         shuffle: bool = True,
         seed: int = 0,
         **kwargs,
@@ -84,10 +87,13 @@ class DigitScenes(EpochOrder):
                 f"at least 1 and at most that of a digit, {images.shape[1:3]}. "
                 f"Received: clutter={clutter}, clutter_size={clutter_size}"
             )
+        if shift < 0:
+            raise ValueError(f"`shift` must be at least 0. Received: shift={shift}")
         self.images, self.labels = images, labels
         self.batch_size = batch_size
         self.size = size
         self.clutter, self.clutter_size = clutter, clutter_size
+        self.shift = shift
         self.set_epoch(0)
 
     def __getitem__(self, index: int):
@@ -95,12 +101,15 @@ class DigitScenes(EpochOrder):
         rng = np.random.default_rng([self.seed, self.epoch, index])
         channels = self.images.shape[-1]
         canvas = np.zeros((len(rows), self.size, self.size, channels), np.uint8)
-        _lay(canvas, self.images[rows], rng)
+        digits = self.images[rows]
+        if self.shift:
+            digits = _move(digits, self.shift, rng)
+        _lay(canvas, digits, rng)
         for _ in range(self.clutter):
             # Adding at least one to a row's number leaves its own digit out.
             step = rng.integers(1, max(2, len(self.images)), len(rows))
             others = self.images[(rows + step) % len(self.images)]
-            _lay(canvas, _cut(others, self.clutter_size, rng), rng)
+            _lay(canvas, _cut(others, (self.clutter_size,) * 2, rng), rng)
         return canvas, self.labels[rows]
 
     def _arrange(self, rng: np.random.Generator | None) -> list[Batch]:
@@ -114,9 +123,17 @@ def _lay(canvas: np.ndarray, pieces: np.ndarray, rng: np.random.Generator) -> No
     canvas[places] = np.maximum(canvas[places], pieces)
 
 
-def _cut(images: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Cuts a square out of each image, at a random place wholly inside."""
-    return images[_places(images.shape, (size, size), rng)]
+def _move(images: np.ndarray, shift: int, rng: np.random.Generator) -> np.ndarray:
+    """Moves each image by at most `shift` along both sides, zeros follow."""
+    beyond = [(0, 0), (shift, shift), (shift, shift), (0, 0)]
+    return _cut(np.pad(images, beyond), images.shape[1:3], rng)
+
+
+def _cut(
+    images: np.ndarray, sides: tuple[int, ...], rng: np.random.Generator
+) -> np.ndarray:
+    """Cuts a rectangle out of each image, at a random place wholly inside."""
+    return images[_places(images.shape, sides, rng)]
 
 
 def _places(

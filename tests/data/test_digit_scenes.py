@@ -85,6 +85,22 @@ def test_a_canvas_of_the_size_of_a_digit_is_the_digit(digits):
     np.testing.assert_array_equal(canvas, square)
 
 
+def test_a_digit_is_moved_within_its_image(rng):
+    images = rng.integers(1, 256, (200, 6, 6, 1)).astype("uint8")
+    scenes = DigitScenes(images, np.zeros(200), 200, size=6, shift=1, shuffle=False)
+    ways = set()
+    for digit, moved in zip(images, scenes[0][0], strict=True):
+        wide = np.pad(digit, [(1, 1), (1, 1), (0, 0)])
+        same = [
+            (row, column)
+            for row, column in np.ndindex(3, 3)
+            if np.array_equal(moved, wide[row : row + 6, column : column + 6])
+        ]
+        assert len(same) == 1
+        ways.update(same)
+    assert len(ways) == 9
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -95,6 +111,7 @@ def test_a_canvas_of_the_size_of_a_digit_is_the_digit(digits):
         ({"size": 3}, "`size` must be at least that of a digit.*size=3"),
         ({"clutter": -1}, "clutter=-1"),
         ({"clutter_size": 5}, "clutter_size=5"),
+        ({"shift": -1}, "shift=-1"),
     ],
     ids=str,
 )
