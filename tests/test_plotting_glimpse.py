@@ -103,6 +103,23 @@ def test_what_cannot_be_drawn_is_named(shape, locations, message):
         glimpse_path(np.zeros(shape), locations, 2)
 
 
+def test_dark_pictures_are_not_black(image):
+    axes = glimpse_views(image - 5, LOCATIONS, size=3)
+    shown = axes[0, 0].get_images()[0]
+    assert shown.get_clim() == pytest.approx((image.min() - 5, 0), abs=0.5)
+
+
+def test_sizes_and_rates_that_show_nothing_are_named(image, tmp_path):
+    with pytest.raises(ValueError, match=r"`size` must be .*size=0"):
+        glimpse_path(image, LOCATIONS, size=0)
+    with pytest.raises(ValueError, match=r"`num_scales` must be .*num_scales=0"):
+        glimpse_views(image, LOCATIONS, size=3, num_scales=0)
+    with pytest.raises(ValueError, match=r"above 0.*frames_per_second=0"):
+        glimpse_animation(
+            image, LOCATIONS, tmp_path / "path.gif", size=3, frames_per_second=0
+        )
+
+
 def test_axes_and_titles_must_match(image):
     with pytest.raises(ValueError, match=r"`axes` must be 3\. Received: 1 axes"):
         glimpse_views(image, LOCATIONS, 3, axes=plt.subplots()[1])

@@ -20,6 +20,25 @@ def check_counts(**counts):
             )
 
 
+def check_cell(cell):
+    """Raises unless it is a Keras RNN cell without dropout of its own.
+
+    Such a cell keeps the mask of what it drops for a loop that Keras runs.
+    """
+    if not hasattr(cell, "state_size") or isinstance(cell, keras.layers.RNN):
+        raise ValueError(
+            "`cell` must be a Keras RNN cell, such as keras.layers.GRUCell(256). "
+            f"Received: cell={cell!r}"
+        )
+    for part in getattr(cell, "cells", [cell]):
+        rates = [getattr(part, f"{of}dropout", 0) for of in ("", "recurrent_")]
+        if any(rates):
+            raise ValueError(
+                "`cell` must have no dropout of its own: drop its inputs instead. "
+                "Received: cell.dropout={}, cell.recurrent_dropout={}".format(*rates)
+            )
+
+
 def check_width(name, shape, width):
     """Raises unless the last axis is as wide as the weights want it."""
     if shape[-1] != width:

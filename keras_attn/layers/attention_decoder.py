@@ -3,7 +3,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_axes, check_mask, check_rank, check_width
+from keras_attn.layers._checks import (
+    check_axes,
+    check_cell,
+    check_mask,
+    check_rank,
+    check_width,
+)
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
 from keras_attn.ops.attentive_recurrence import attentive_recurrence
 from keras_attn.ops.memory import (
@@ -85,17 +91,7 @@ class AttentionDecoder(keras.layers.Layer):
         self, cell, attention, attend="before", gate=False, coverage=0.0, **kwargs
     ):
         super().__init__(**kwargs)
-        if not hasattr(cell, "state_size"):
-            raise ValueError(
-                "`cell` must be a Keras RNN cell, such as keras.layers.GRUCell(256). "
-                f"Received: cell={cell!r}"
-            )
-        if getattr(cell, "dropout", 0) or getattr(cell, "recurrent_dropout", 0):
-            raise ValueError(
-                "`cell` must have no dropout of its own: drop its inputs instead. "
-                f"Received: cell.dropout={cell.dropout}, "
-                f"cell.recurrent_dropout={cell.recurrent_dropout}"
-            )
+        check_cell(cell)
         if not isinstance(attention, BahdanauAttention):
             raise ValueError(
                 "`attention` must be a BahdanauAttention. "

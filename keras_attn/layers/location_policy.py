@@ -41,9 +41,9 @@ class LocationPolicy(ProjectingLayer):
         training: Bool. Whether the location is drawn.
 
     Returns:
-        Tensor `(batch, 2)`, row and column in [-1, 1]. What is drawn beyond is looked
-        at from the edge; its log-probability, `(batch,)` on request, is that of the
-        draw.
+        Float32 tensor `(batch, 2)`, row and column in [-1, 1]. What is drawn beyond is
+        looked at from the edge; its log-probability, `(batch,)` on request, is that of
+        the draw.
 
     Raises:
         ValueError: If an argument has the wrong rank, width or value.
@@ -116,11 +116,10 @@ class LocationPolicy(ProjectingLayer):
         mean = self.mean(inputs, self._check_step(step))
         noise = self.noise(ops.shape(mean)) if training else ops.zeros_like(mean)
         drawn = gaussian_sample(mean, self.std, noise)
-        location = ops.cast(ops.clip(drawn, -1.0, 1.0), self.compute_dtype)
+        location = ops.clip(drawn, -1.0, 1.0)
         if not return_log_prob:
             return location
-        log_prob = gaussian_log_prob(drawn, mean, self.std)
-        return location, ops.cast(log_prob, self.compute_dtype)
+        return location, gaussian_log_prob(drawn, mean, self.std)
 
     def mean(self, inputs, step=slice(None)):
         """Means, float32 `(..., 2)`, for states `(..., dim)`.

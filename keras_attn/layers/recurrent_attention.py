@@ -3,7 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_counts, check_rank
+from keras_attn.layers._checks import check_cell, check_counts, check_rank
 from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.layers.glimpse_network import GlimpseNetwork
@@ -29,7 +29,8 @@ class RecurrentAttention(ProjectingLayer):
     Args:
         glimpse_network: A `GlimpseNetwork`.
         location_policy: A `LocationPolicy`.
-        cell: A Keras RNN cell, such as `keras.layers.SimpleRNNCell(256, "relu")`.
+        cell: A Keras RNN cell without dropout of its own, such as
+            `keras.layers.SimpleRNNCell(256, "relu")`.
         num_classes: Int.
         num_glimpses: Int, number of looks, the first one included.
         dropout: Float in [0, 1). In training so much is dropped of each glimpse's
@@ -113,11 +114,7 @@ class RecurrentAttention(ProjectingLayer):
                 "`location_policy` must be a LocationPolicy. "
                 f"Received: location_policy={location_policy!r}"
             )
-        if not hasattr(cell, "state_size"):
-            raise ValueError(
-                "`cell` must be a Keras RNN cell, such as "
-                f'keras.layers.SimpleRNNCell(256, "relu"). Received: cell={cell!r}'
-            )
+        check_cell(cell)
         check_counts(num_classes=num_classes, num_glimpses=num_glimpses)
         if location_policy.num_steps not in (None, num_glimpses - 1):
             raise ValueError(
@@ -141,8 +138,7 @@ class RecurrentAttention(ProjectingLayer):
             self.glimpse_network.build(images_shape, locations_shape)
         if not self.cell.built:
             self.cell.build((None, self.glimpse_network.units))
-        sizes = self.cell.state_size
-        width = sizes[0] if isinstance(sizes, (list, tuple)) else sizes
+        width = self.cell.output_size
         self.classifier = self._dense("classifier", self.num_classes, self.use_bias)
         self.classifier.build((None, width))
         if self.num_glimpses == 1:  # nothing is to be decided

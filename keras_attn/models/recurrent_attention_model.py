@@ -30,7 +30,7 @@ class RecurrentAttentionModel(ConfiguredModel):
 
     Args:
         image_shape: Ints `(height, width, channels)`.
-        num_classes: Int.
+        num_classes: Int. With one class the loss is one of a single logit.
         num_glimpses: Int, looks at an image, of which the first is at the middle.
         glimpse_size: Int, pixels along a side of a glimpse.
         num_scales: Int, see `GlimpseSensor`.
@@ -47,7 +47,8 @@ class RecurrentAttentionModel(ConfiguredModel):
             `"self_critical"`, which is the reward of a pass by the means, or `None`.
         reward: Optional function of labels and logits, `(rows, ...)` and `(rows,
             num_classes)`, to rewards `(rows,)`. For a model that is saved it must be
-            registered with Keras.
+            registered with Keras. By default the labels are classes, one-hot, or with
+            one logit 0 and 1; others, such as several classes at once, need a function.
         reinforce_weight: Float, weight of the surrogate in the loss. (The baseline
             is trained apart, with weight one.)
         seed: Int, seed of the locations that are drawn.
@@ -222,13 +223,15 @@ class RecurrentAttentionModel(ConfiguredModel):
 
         Returns:
             Dict of `label` int32 `(batch,)`, `probabilities` float32 `(batch,
-            num_classes)` and `locations` float32 `(batch, num_glimpses, 2)`, row and
-            column in [-1, 1].
+            num_classes)`, of a single logit that of label 1, and `locations` float32
+            `(batch, num_glimpses, 2)`, row and column in [-1, 1].
         """
         logits, trace = self.attention(self._images(images), return_trace=True)
-        probabilities = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+        logits = ops.cast(logits, "float32")
+        activation = ops.softmax if self.num_classes > 1 else ops.sigmoid
+        probabilities = activation(logits)
         return {
-            "label": ops.cast(ops.argmax(probabilities, axis=-1), "int32"),
+            "label": _found(probabilities, 0.5),
             "probabilities": probabilities,
             "locations": trace["locations"],
         }
@@ -266,7 +269,7 @@ class RecurrentAttentionModel(ConfiguredModel):
 
     def _images(self, inputs):
         """Images with an axis of channels, which may be left out where it is one."""
-        images = ops.convert_to_tensor(inputs)
+        images = ops.convert_to_tensor(*keras.tree.flatten(inputs))
         one = len(images.shape) == 3 and self.image_shape[-1] == 1
         return images[..., None] if one else images
 
@@ -276,8 +279,15 @@ class RecurrentAttentionModel(ConfiguredModel):
 
     def _reward(self, y, logits):
         """Rewards `(batch, passes)`, data: no gradient runs through them."""
+        if y is None:
+            raise ValueError("`y` must be labels to reward by. Received: y=None")
         y, rows, _ = _one_row_a_pass(y, logits)
-        reward = (self.reward or _is_right)(y, rows)
+        reward = ops.convert_to_tensor((self.reward or _is_right)(y, rows))
+        if len(reward.shape) != 1:
+            raise ValueError(
+                "`reward` must return one number for each row of logits, (rows,). "
+                f"Received: shape {tuple(reward.shape)} for logits {tuple(rows.shape)}"
+            )
         reward = ops.cast(ops.stop_gradient(reward), "float32")
         return ops.reshape(reward, ops.shape(logits)[:2])
 
@@ -324,9 +334,20 @@ def _one_row_a_pass(y, logits, sample_weight=None):
 
 
 def _is_right(y, logits):
-    """1 where the largest logit is that of the label, a class or one-hot."""
+    """1 where the largest logit is that of the label, a class or one-hot.
+
+    One logit is above 0 where the label is 1.
+    """
     y = ops.convert_to_tensor(y)
-    if len(y.shape) == 2 and y.shape[-1] == logits.shape[-1] > 1:
+    classes = logits.shape[-1]
+    if len(y.shape) == 2 and y.shape[-1] == classes > 1:
         y = ops.argmax(y, axis=-1)
     y = ops.cast(ops.reshape(y, (-1,)), "int32")
-    return ops.cast(ops.equal(y, ops.cast(ops.argmax(logits, -1), "int32")), "float32")
+    return ops.cast(ops.equal(y, _found(logits, 0.0)), "float32")
+
+
+def _found(scores, least):
+    """The class with the highest score; of a single score, if it is above `least`."""
+    if scores.shape[-1] > 1:
+        return ops.cast(ops.argmax(scores, axis=-1), "int32")
+    return ops.cast(scores[:, 0] > least, "int32")

@@ -9,7 +9,7 @@ def glimpse(images, locations, size, num_scales=1):
     What lies outside the image is zero, and so is a pixel that is NaN. A location of -1
     is the upper or left edge of the image, 1 the lower or right one, and the patch lies
     on the grid of the pixels, as near to the location as that grid allows; the wider
-    patches of an odd `size` lie half a pixel further up and left.
+    patches of an odd `size` lie half a pixel further down and right.
 
     A small image is shrunk first, from every pixel on, and a look takes what it wants
     of that: it does not depend on the locations, so a compiled model shrinks once for
@@ -85,7 +85,7 @@ def _cut_then_shrink(images, corners, size, num_scales):
         square = 2**scale
         begin = margin - size * (square - 1) // 2
         inner = slice(begin, begin + size * square)
-        squares = (*patch.shape[:2], size, square, size, square, patch.shape[-1])
+        squares = (*ops.shape(patch)[:2], size, square, size, square, patch.shape[-1])
         seen.append(ops.mean(ops.reshape(patch[:, :, inner, inner], squares), (3, 5)))
     return seen
 

@@ -16,7 +16,7 @@ Reference:
     https://arxiv.org/abs/1612.00563 (self-critical).
 """
 
-from keras import ops
+from keras import backend, ops
 
 
 def reinforce_loss(log_prob, reward, baseline=None, entropy=None, entropy_weight=0.0):
@@ -52,10 +52,11 @@ def reinforce_loss(log_prob, reward, baseline=None, entropy=None, entropy_weight
     advantage = _aligned("reward", reward, log_prob)
     if baseline is not None:
         advantage = advantage - _aligned("baseline", baseline, log_prob)
-    loss = -ops.stop_gradient(advantage) * log_prob
+    loss = -ops.cast(ops.stop_gradient(advantage), log_prob.dtype) * log_prob
     if entropy is None:
         return loss
-    return loss - entropy_weight * _aligned("entropy", entropy, log_prob)
+    entropy = ops.cast(_aligned("entropy", entropy, log_prob), log_prob.dtype)
+    return loss - entropy_weight * entropy
 
 
 def baseline_loss(value, reward):
@@ -71,9 +72,8 @@ def baseline_loss(value, reward):
     Raises:
         ValueError: If the shape of `reward` is not the beginning of that of `value`.
     """
-    return ops.square(
-        value - ops.stop_gradient(_aligned("reward", reward, value, "value"))
-    )
+    reward = ops.cast(_aligned("reward", reward, value, "value"), value.dtype)
+    return ops.square(value - ops.stop_gradient(reward))
 
 
 def leave_one_out(reward, axis=1):
@@ -81,15 +81,16 @@ def leave_one_out(reward, axis=1):
 
     Args:
         reward: Tensor with an axis of at least two samples, such as
-            `(batch, samples)`.
+            `(batch, samples)`, of floats or what counts as 0 and 1.
         axis: Int, that axis.
 
     Returns:
-        Tensor of the shape of `reward`.
+        Tensor of the shape of `reward`, floats.
 
     Raises:
         ValueError: If there is one sample only, or their number is not known.
     """
+    reward = _as_floats(reward)
     samples = reward.shape[axis]
     if samples is None or samples < 2:
         raise ValueError(
@@ -101,8 +102,8 @@ def leave_one_out(reward, axis=1):
 
 
 def _aligned(name, tensor, whole, whole_name="log_prob"):
-    """The tensor with the axes that it lacks at its end, of length one."""
-    tensor = ops.convert_to_tensor(tensor)
+    """Floats with the axes that the tensor lacks at its end, of length one."""
+    tensor = _as_floats(tensor)
     shape, expected = tuple(tensor.shape), tuple(whole.shape)
     agrees = len(shape) <= len(expected) and all(
         a is None or b is None or a == b for a, b in zip(shape, expected, strict=False)
@@ -114,4 +115,10 @@ def _aligned(name, tensor, whole, whole_name="log_prob"):
         )
     for _ in range(len(expected) - len(shape)):
         tensor = tensor[..., None]
-    return ops.cast(tensor, whole.dtype)
+    return tensor
+
+
+def _as_floats(tensor):
+    """At least 32 bits: a small advantage is the difference of large rewards."""
+    tensor = ops.convert_to_tensor(tensor)
+    return ops.cast(tensor, backend.result_type(tensor.dtype, "float32"))

@@ -38,8 +38,8 @@ def glimpse_path(
         The axes; `ax.figure.savefig(path)` writes the picture.
 
     Raises:
-        ValueError: If the image or the locations have another shape, or the locations
-            are not finite.
+        ValueError: If the image or the locations have another shape, the locations
+            are not finite, or `size` or `num_scales` is below 1.
         ImportError: If matplotlib is not installed.
 
     Example:
@@ -51,6 +51,7 @@ def glimpse_path(
     ```
     """
     picture, locations = _picture(image), _locations(locations)
+    _check_retina(size, num_scales)
     plt = _pyplot()
     if ax is None:
         _, ax = plt.subplots(figsize=(INCHES, INCHES), layout="constrained")
@@ -100,6 +101,7 @@ def glimpse_views(
         ImportError: If matplotlib is not installed.
     """
     picture, locations = _picture(image), _locations(locations)
+    _check_retina(size, num_scales)
     views = _views(picture, locations, size, num_scales)
     plt = _pyplot()
     shape = (num_scales, len(locations))
@@ -109,10 +111,10 @@ def glimpse_views(
             *shape, figsize=inches, layout="constrained", squeeze=False
         )
     axes = _checked_axes(axes, math.prod(shape)).reshape(shape)
-    brightest = max(float(views.max()), 1e-9)
+    light = _light(views)
     for step, scale in np.ndindex(shape[::-1]):
         ax = axes[scale, step]
-        ax.imshow(views[step, scale], cmap="gray", vmin=0.0, vmax=brightest)
+        ax.imshow(views[step, scale], cmap="gray", **light)
         ax.set_xticks([])
         ax.set_yticks([])
         if scale == 0:
@@ -184,13 +186,19 @@ def glimpse_animation(
     Args:
         image, locations, size, num_scales: See `glimpse_path`.
         path: The file to write, `*.gif`.
-        frames_per_second: Float, glimpses a second.
+        frames_per_second: Float above 0, glimpses a second.
 
     Raises:
-        ValueError: See `glimpse_path`.
+        ValueError: See `glimpse_path`; or if there is no frame a second.
         ImportError: If matplotlib is not installed.
     """
     picture, locations = _picture(image), _locations(locations)
+    _check_retina(size, num_scales)
+    if not frames_per_second > 0:
+        raise ValueError(
+            "`frames_per_second` must be above 0. "
+            f"Received: frames_per_second={frames_per_second}"
+        )
     views = _views(picture, locations, size, num_scales)
     plt = _pyplot()
     from matplotlib.animation import FuncAnimation
@@ -199,7 +207,7 @@ def glimpse_animation(
     left, right = figure.subfigures(1, 2)
     whole = left.subplots()
     parts = np.atleast_1d(right.subplots(1, num_scales))
-    brightest = max(float(views.max()), 1e-9)
+    light = _light(views)
 
     def show(step: int) -> None:
         whole.clear()
@@ -207,15 +215,29 @@ def glimpse_animation(
         whole.set_title(f"glimpse {step + 1}", fontsize="small")
         for scale, ax in enumerate(parts):
             ax.clear()
-            ax.imshow(views[step, scale], cmap="gray", vmin=0.0, vmax=brightest)
+            ax.imshow(views[step, scale], cmap="gray", **light)
             ax.set_xticks([])
             ax.set_yticks([])
 
     animation = FuncAnimation(
         figure, show, frames=len(locations), interval=1000 / frames_per_second
     )
-    animation.save(Path(path), writer="pillow")
-    plt.close(figure)
+    try:
+        animation.save(Path(path), writer="pillow")
+    finally:
+        plt.close(figure)
+
+
+def _check_retina(size: int, num_scales: int) -> None:
+    from keras_attn.layers._checks import check_counts
+
+    check_counts(size=size, num_scales=num_scales)
+
+
+def _light(views: np.ndarray) -> dict[str, float]:
+    """Limits of grey for all views: beyond the image is 0, which may lie anywhere."""
+    darkest = min(0.0, float(views.min()))
+    return {"vmin": darkest, "vmax": max(float(views.max()), darkest + 1e-9)}
 
 
 def _picture(image: Any) -> np.ndarray:

@@ -30,6 +30,16 @@ def test_a_batch_of_one_and_an_image_smaller_than_a_glimpse(batch):
     assert GlimpseSensor(12)(images[:1], locations[:1]).shape == (1, 4, 5, 1, 12, 12, 3)
 
 
+@pytest.mark.parametrize("num_scales", [1, 3])  # cut first, shrunk first
+def test_the_number_of_images_may_be_unknown(rng, num_scales):
+    images, locations = keras.Input((6, 7, 1)), keras.Input((2,))
+    sensor = GlimpseSensor(2, num_scales)
+    model = keras.Model([images, locations], sensor(images, locations))
+    assert model.output_shape == (None, num_scales, 2, 2, 1)
+    batch = rng.random((3, 6, 7, 1)), rng.uniform(-1, 1, (3, 2))
+    np.testing.assert_allclose(model.predict(batch, verbose=0), sensor(*batch))
+
+
 def test_locations_stay_exact_in_sixteen_bits(rng):
     """A bfloat16 of 0.74 is off by 0.002, half a pixel of 500."""
     images = rng.normal(size=(1, 500, 500, 1)).astype("float32")

@@ -263,12 +263,39 @@ def test_every_mode_draws_the_same_passes(images, mode):
     assert_same(found, expected)
 
 
+DROPPING = keras.layers.GRUCell(4, dropout=0.5)
+
+
+def test_cells_may_be_stacked(images):
+    cells = [keras.layers.LSTMCell(6), keras.layers.SimpleRNNCell(7)]
+    layer = RecurrentAttention(
+        GlimpseNetwork(GlimpseSensor(3), 5),
+        LocationPolicy(seed=1),
+        keras.layers.StackedRNNCells(cells),
+        num_classes=3,
+        num_glimpses=3,
+    )
+    logits, trace = layer(images, num_samples=2, return_trace=True)
+    assert layer.classifier.kernel.shape == (7, 3)
+    assert logits.shape == (len(images), 2, 3)
+    assert trace["locations"].shape == (len(images), 2, 3, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"num_glimpses": 0}, "`num_glimpses` must be an int of at least 1.*=0"),
         ({"num_classes": 0}, "`num_classes` must be an int of at least 1.*=0"),
         ({"cell": 8}, "`cell` must be a Keras RNN cell.*cell=8"),
+        ({"cell": keras.layers.LSTM(4)}, "`cell` must be a Keras RNN cell.*LSTM"),
+        (
+            {"cell": keras.layers.LSTMCell(4, recurrent_dropout=0.5)},
+            "`cell` must have no dropout of its own.*cell.recurrent_dropout=0.5",
+        ),
+        (
+            {"cell": keras.layers.StackedRNNCells([DROPPING])},
+            "`cell` must have no dropout of its own.*cell.dropout=0.5",
+        ),
         ({"location_policy": 8}, "`location_policy` must be a LocationPolicy.*8"),
         (
             {"location_policy": LocationPolicy(num_steps=6)},

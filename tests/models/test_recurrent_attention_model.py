@@ -217,6 +217,43 @@ def test_labels_may_be_one_hot_or_a_column(data):
         np.testing.assert_array_equal(reward[:, 0], expected)
 
 
+def test_one_logit_is_rewarded_for_its_side(data):
+    images, labels = data
+    model = RecurrentAttentionModel((6, 6, 1), 1, 2, 3, units=4, seed=1)
+    model.compile(loss=keras.losses.BinaryCrossentropy(from_logits=True))
+    right = (np.array(model(images))[:, 0] > 0) == (labels > 0)
+    answer = model.explain(images)
+    np.testing.assert_array_equal(answer["label"] == (labels > 0), right)
+    np.testing.assert_array_equal(
+        answer["label"], np.array(answer["probabilities"])[:, 0] > 0.5
+    )
+    logits = ops.convert_to_tensor([[[2.0]], [[-2.0]], [[2.0]], [[-2.0]]])
+    reward = model._reward(np.array([[1], [1], [0], [0]]), logits)
+    np.testing.assert_array_equal(reward, [[1], [0], [0], [1]])
+
+
+def test_images_may_come_by_their_name(data):
+    images, labels = data
+    model = compiled(make())
+    np.testing.assert_allclose(model({"image": images}), model(images))
+    np.testing.assert_allclose(
+        model.predict({"image": images}, verbose=0),
+        model.predict(images, verbose=0),
+        atol=1e-6,
+    )
+    model.fit({"image": images}, labels, verbose=0)
+
+
+def test_no_labels_and_rewards_of_another_shape_are_named(data):
+    images, labels = data
+    with pytest.raises(ValueError, match=r"`y` must be labels.*Received: y=None"):
+        compiled(make()).evaluate(images, verbose=0)
+    model = compiled(make(reward=lambda y, logits: logits))
+    message = r"`reward` must return one number for each row.*shape \(\d*.*, 3\)"
+    with pytest.raises(ValueError, match=message):
+        model.evaluate(images, labels, verbose=0)
+
+
 def test_a_reward_of_ones_own_is_reported_saved_and_trained_by(data, tmp_path):
     images, labels = data
     model = compiled(make(reward=confidence))

@@ -212,3 +212,18 @@ def test_shapes_that_would_broadcast_are_refused(arguments, message):
 def test_leave_one_out_wants_two_samples():
     with pytest.raises(ValueError, match=r"at least 2 samples.*shape=\(3, 1\)"):
         leave_one_out(ops.ones((3, 1)))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float32"])
+def test_a_reward_may_be_whether_it_is_right(dtype):
+    reward = np.array([[1, 0, 0], [1, 1, 0]])
+    found = leave_one_out(ops.convert_to_tensor(reward.astype(dtype)))
+    np.testing.assert_allclose(found, [[0, 0.5, 0.5], [0.5, 0.5, 1]])
+
+
+def test_small_advantages_of_large_rewards_survive_sixteen_bits():
+    log_prob = ops.convert_to_tensor([1.0, 1.0], "bfloat16")
+    reward = np.float32([70_000.5, 70_001.5])
+    loss = reinforce_loss(log_prob, reward, np.float32([70_000.0, 70_000.0]))
+    assert loss.dtype == log_prob.dtype
+    np.testing.assert_allclose(ops.cast(loss, "float32"), [-0.5, -1.5])
