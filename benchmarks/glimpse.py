@@ -17,6 +17,12 @@ PAGE = Page(
         Entry("torch, by index", "torch", TORCH),
         Entry("torch, grid_sample", "torch", TORCH, {"retina": "grid_sample"}),
         Entry("torch.compile, by index", "torch", TORCH, {"compiled": True}),
+        Entry(
+            "torch.compile, grid_sample",
+            "torch",
+            TORCH,
+            {"compiled": True, "retina": "grid_sample"},
+        ),
     ],
     cases={
         "128 x 28 x 28, 6 of 8 x 8": {

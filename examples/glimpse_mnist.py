@@ -142,11 +142,11 @@ def compile_model(model, steps):
 
 
 class TimeIsUp(keras.callbacks.Callback):
-    """Ends the training after an epoch when so many hours are over."""
+    """Ends the training after an epoch when so many seconds are over."""
 
-    def __init__(self, hours):
+    def __init__(self, seconds):
         super().__init__()
-        self.end = time.monotonic() + 3600 * hours
+        self.end = time.monotonic() + seconds
 
     def on_epoch_end(self, epoch, logs=None):
         if time.monotonic() > self.end:
@@ -161,6 +161,20 @@ class Clock(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs["seconds"] = round(time.monotonic() - self.start, 1)
+
+
+def remember(folder, arguments):
+    """Keeps the settings in the folder, where no run with others goes on."""
+    free = ("output", "hours", "epochs")
+    settings = {k: v for k, v in vars(arguments).items() if k not in free}
+    path = folder / "settings.json"
+    kept = json.loads(path.read_text()) if path.exists() else settings
+    if kept != settings:
+        raise SystemExit(
+            f"{folder} holds a run with other settings, {kept}. Received: {settings}. "
+            "Give this one another --output."
+        )
+    path.write_text(json.dumps(settings))
 
 
 def read_history(path):
@@ -190,7 +204,9 @@ def train(task, folder, arguments):
     model = make_model(task, arguments)
     compile_model(model, len(scenes) * arguments.epochs)
     history, best = folder / "history.csv", folder / "best.weights.h5"
-    known = [row["val_accuracy"] for row in read_history(history)]
+    before = read_history(history)
+    known = [row["val_accuracy"] for row in before]
+    spent = sum(row["seconds"] for row in before)
     model.fit(
         scenes,
         epochs=arguments.epochs,
@@ -211,7 +227,7 @@ def train(task, folder, arguments):
             keras.callbacks.BackupAndRestore(
                 str(folder / "backup"), delete_checkpoint=False
             ),
-            TimeIsUp(arguments.hours),
+            TimeIsUp(3600 * arguments.hours - spent),
         ],
         verbose=2,
     )
@@ -336,6 +352,7 @@ def main():
     keras.utils.set_random_seed(arguments.seed)
     folder = arguments.output / (arguments.task + "_short" * arguments.short)
     folder.mkdir(parents=True, exist_ok=True)
+    remember(folder, arguments)
     model, history = train(task, folder, arguments)
     scenes, errors = test(model, task, arguments)
     figures = {

@@ -55,11 +55,30 @@ def test_it_ends_in_a_table_pictures_and_an_answer(bars, monkeypatch, tmp_path, 
     assert figures["epochs"] == 2 and 0 <= figures["test_error"] <= 100
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+def test_a_run_with_other_settings_is_not_gone_on_with(bars, monkeypatch, tmp_path):
+    folder = tmp_path / "digits_short"
+    folder.mkdir()
+    (folder / "settings.json").write_text('{"task": "digits", "seed": 0}')
+    with pytest.raises(SystemExit, match=r"other settings.*'seed': 1"):
+        run(bars, monkeypatch, "--short", "--seed", 1, "--output", tmp_path)
+
+
+needs_data = pytest.mark.skipif(
     not os.environ.get("KERAS_ATTN_DATA"),
     reason="needs the public files in the folder KERAS_ATTN_DATA",
 )
+
+
+@pytest.mark.slow
+@needs_data
+def test_the_short_form_reads_digits(example, monkeypatch, tmp_path):
+    run(example("glimpse_mnist"), monkeypatch, "--short", "--output", tmp_path)
+    figures = json.loads((tmp_path / "digits_short" / "figures.json").read_text())
+    assert figures["test_error"] < 5
+
+
+@pytest.mark.slow
+@needs_data
 @pytest.mark.parametrize("task", ["translated", "cluttered"])
 def test_the_larger_canvases_run(example, monkeypatch, tmp_path, capsys, task):
     arguments = ("--task", task, "--short", "--epochs", 1, "--limit", 250)
