@@ -184,7 +184,9 @@ def draw(rows, answer, found, path):
     import matplotlib.pyplot as plt
 
     words = max(len(text.split()) for text in found[:4])
-    figure, axes = plt.subplots(4, words + 1, figsize=(1.2 * (words + 1), 5.5))
+    figure, axes = plt.subplots(
+        4, words + 1, figsize=(1.2 * (words + 1), 5.5), squeeze=False
+    )
     for line, row, text, weights in zip(
         axes, rows, found, answer["attention_scores"], strict=False
     ):
@@ -238,7 +240,7 @@ def main():
             f"| {name} | {bleu:.1f} | {exact:.1f} | {rival[0]:.1f} | {rival[1]:.1f} |"
         )
         draw(rows, answer, found, folder / f"{name.replace(', ', '_')}.png")
-    figures = {"BLEU": bleu, "exact match, %": exact}
+    figures = {f"BLEU, {name}": bleu, f"exact match, {name}, %": exact}
     if arguments.data == "scenes":
         hits, chance = pointing_game(answer, vocabulary, rows)
         figures["pointing game, %"] = hits

@@ -60,11 +60,13 @@ def on_canvas(ink):
     return canvas
 
 
-def load(render, split, limit):
+def load(render, split, limit, known=()):
     """Formulas that can be rendered, without repetitions, and their pictures."""
     rows = {}
     for formula in im2latex.load(split):
-        if len(formula.split()) < MOST_TOKENS and formula not in rows:
+        if formula in rows or formula in known:
+            continue
+        if len(formula.split()) < MOST_TOKENS:
             picture = render(formula)
             if picture is not None:
                 rows[formula] = picture
@@ -73,7 +75,7 @@ def load(render, split, limit):
     return list(rows), np.stack(list(rows.values()))
 
 
-def load_real():
+def load_real(known):
     """Real renderings that fit, and their formulas in tokens."""
     real = im2latex.load_renderings()
     texts, pictures = [], []
@@ -81,8 +83,9 @@ def load_real():
         picture = on_canvas(255 - image)
         text = re.sub(r"\\label\{[^}]*\}", "", formula)
         tokens = re.findall(r"\\[a-zA-Z]+|\\.|\S", text)
-        if picture is not None and len(tokens) < MOST_TOKENS:
-            texts.append(" ".join(tokens))
+        formula = " ".join(tokens)
+        if picture is not None and len(tokens) < MOST_TOKENS and formula not in known:
+            texts.append(formula)
             pictures.append(picture)
     return texts, np.stack(pictures)
 
@@ -152,8 +155,9 @@ def main():
     render = Renderer()
     texts, pictures = load(render, "val", arguments.formulas)
     limit = arguments.limit or 1000
-    tests = {"test formulas": (*load(render, "test", limit), render)}
-    real_texts, real_pictures = load_real()
+    known = set(texts)
+    tests = {"test formulas": (*load(render, "test", limit, known), render)}
+    real_texts, real_pictures = load_real(known)
     tests["real renderings"] = (real_texts[:limit], real_pictures[:limit], None)
     choosing = max(1, min(300, len(texts) // 10))
     vocabulary = Vocabulary.of(texts[choosing:], " ", min_count=2)
@@ -182,6 +186,8 @@ def main():
         lambda model: -judge(model, *chosen, None)[0]["edit"],
         arguments,
     )
+    size = f"{len(texts) - choosing} training formulas"
+    metrics = {}
     search = {"beam_width": arguments.beam, "length_penalty": 0.6}
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name, (texts, pictures, again) in tests.items():
@@ -189,14 +195,15 @@ def main():
             model, texts, pictures, vocabulary, search, again
         )
         line = ", ".join(f"{key} {value:.1f}" for key, value in figures.items())
-        print(f"{name}: {line}", flush=True)
+        print(f"{name}, {size}: {line}", flush=True)
+        metrics |= {f"{key}, {name}": value for key, value in figures.items()}
         tokens = [vocabulary.id_to_token(int(i)) for i in answer["tokens"][0] if i]
         path = arguments.output / f"{name.replace(' ', '_')}.png"
         draw(pictures[0], tokens, answer["attention_scores"][0], path)
     card = {
         "description": "Writes pictures of formulas as LaTeX.",
-        "data": "im2latex-100k (formulas from arXiv), rendered by matplotlib.",
-        "metrics": figures,
+        "data": f"im2latex-100k (formulas from arXiv), rendered by matplotlib; {size}.",
+        "metrics": metrics,
     }
     asked = as_inputs(pictures[:10])
     runs.serve(model, vocabulary, arguments.output, asked, found[:10], card, **search)

@@ -123,6 +123,8 @@ def main():
         "metrics": {"right answers, %": float(100 * right.mean())},
     }
     asked = as_inputs(test[:20], vocabularies[0])
+    asked["question"] = np.array([row[1] for row in test[:20]], object)
+    search["question_vocabulary"] = vocabularies[0]
     runs.serve(
         model, vocabularies[1], arguments.output, asked, found[:20], card, **search
     )

@@ -130,7 +130,9 @@ def draw(answer, found, path):
 
     figure, axes = plt.subplots(figsize=(7, 5))
     weights = answer["attention_scores"][: len(found)]
-    seconds = [f"{0.04 * step:.1f}" for step in range(weights.shape[1])]
+    seconds = [
+        "" if step % 10 else f"{0.04 * step:.1f}" for step in range(weights.shape[1])
+    ]
     attention_map(weights, seconds, list(found.replace(" ", "_")), ax=axes)
     figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)

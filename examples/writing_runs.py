@@ -144,7 +144,7 @@ def serve(model, vocabulary, folder, asked, expected, card, **search):
         model,
         folder / "saved_models" / model.name,
         signatures=model.serving_signatures(vocabulary, **search),
-        examples={"serving_default": rows, "tokens": rows},
+        examples={"serving_default": rows},
         allowed_batch_sizes=(1, 2),
         card=card,
     )

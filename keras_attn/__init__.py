@@ -1,6 +1,7 @@
 """Attention layers and models for Keras 3, from training to a served SavedModel.
 
 Names load on first use, so that the client and the command line start without Keras.
+Layers and models are also found in `keras_attn.layers` and `keras_attn.models`.
 To add a public name, add its line to `_MODULES` and to the imports for type checkers.
 """
 
@@ -117,6 +118,18 @@ _MODULES = {
     "TransformerDecoderBlock": "keras_attn.layers.transformer_decoder_block",
     "TransformerEncoder": "keras_attn.models.transformer_encoder",
 }
+_PACKAGES = (
+    "data",
+    "decoding",
+    "distribution",
+    "layers",
+    "lora",
+    "migration",
+    "models",
+    "ops",
+    "plotting",
+    "serving",
+)
 __all__ = sorted(_MODULES)
 
 
@@ -125,6 +138,8 @@ def __getattr__(name: str) -> Any:
         value = import_module("importlib.metadata").version("keras-attn")
     elif name in _MODULES:
         value = getattr(import_module(_MODULES[name]), name)
+    elif name in _PACKAGES:
+        value = import_module(f"{__name__}.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value  # the next access does not come here
@@ -132,7 +147,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted({*globals(), *__all__, *_PACKAGES, "__version__"})
 
 
 register_with_keras(__name__, _MODULES)

@@ -45,6 +45,20 @@ def test_type_checkers_see_the_names_that_python_sees():
     assert seen == keras_attn._MODULES
 
 
+def test_packages_are_there_without_their_import():
+    names = ", ".join(f"keras_attn.{name}.__name__" for name in keras_attn._PACKAGES)
+    found = run_python(f"import keras_attn; print({names})").split()
+    assert found == [f"keras_attn.{name}" for name in keras_attn._PACKAGES]
+
+
+def test_layers_and_models_are_found_in_their_packages():
+    found = {*dir(keras_attn.layers), *dir(keras_attn.models)}
+    assert found == set(keras_attn.__all__)
+    assert keras_attn.models.Seq2Seq is keras_attn.Seq2Seq
+    with pytest.raises(AttributeError, match=r"attn.layers' has no .* 'Seq2Seq'"):
+        keras_attn.layers.Seq2Seq  # noqa: B018
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(
         AttributeError, match=r"'keras_attn' has no attribute 'Nothing'"

@@ -31,15 +31,17 @@ class _Loop(NamedTuple):
 class Beams:
     """Follows the hypotheses of all rows, see `beam_search`."""
 
-    def __init__(self, step, constants, groups, ranking, trace, min_length, max_length):
+    def __init__(
+        self, step, constants, groups, ranking, trace, n_best, min_length, max_length
+    ):
         self.step, self.constants = step, constants
         self.groups, self.ranking, self.trace = groups, ranking, trace
-        self.min_length, self.max_length = min_length, max_length
+        self.n_best, self.min_length, self.max_length = n_best, min_length, max_length
 
-    def run(self, start, states, n_best):
+    def run(self, start, states):
         """Returns the finished and the unfinished hypotheses, and their history."""
         rows, _ = self.trace.shape
-        size = self.groups.number * min(n_best, self.groups.width)
+        size = self.groups.number * min(self.n_best, self.groups.width)
         first = _Loop(
             count=ops.zeros((), "int32"),
             active=ops.ones((rows,), "bool"),
@@ -74,9 +76,7 @@ class Beams:
         new = groups.advance(candidates)
         coverage = ranking.cover(now.coverage, emitted)
         pools = groups.merge(now.pools, self._finish(now, new, coverage))
-        could = groups.best(new.totals)
-        beaten = groups.worst(pools) >= ranking.bound(could, self.max_length)
-        over = ops.all(ops.logical_or(beaten, ~is_real(could)), axis=1)
+        over = self._are_over(new, pools)
         after = _Loop(
             count=now.count + 1,
             active=ops.logical_and(now.active, ~over),
@@ -91,6 +91,19 @@ class Beams:
             ),
         )
         return (after,)
+
+    def _are_over(self, new, pools):
+        """Rows for whose answer nothing that is still followed could matter.
+
+        Where a group has died out before its pool was full, those that go on in others
+        may yet be wanted to fill the answer.
+        """
+        could = self.groups.best(new.totals)
+        dead = ~is_real(could)
+        beaten = self.groups.worst(pools) >= self.ranking.bound(could, self.max_length)
+        found = ops.sum(ops.cast(is_real(pools.scores), "int32"), axis=1)
+        wanted = ops.logical_and(found < self.n_best, ~ops.all(dead, axis=1))
+        return ops.logical_and(ops.all(ops.logical_or(beaten, dead), axis=1), ~wanted)
 
     def _finish(self, now, new, coverage):
         """What has ended at this step, in rows that still look for something."""

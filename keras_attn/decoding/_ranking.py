@@ -1,10 +1,13 @@
 """By which number hypotheses are ranked."""
 
+import math
+
 from keras import ops
 
 from keras_attn.decoding._pool import is_real, take_along
 from keras_attn.decoding._steps import LOWEST
 from keras_attn.decoding.penalties import coverage_penalty, length_penalty
+from keras_attn.layers._checks import check_mask
 
 ATTENTION = "attention_scores"
 
@@ -33,13 +36,16 @@ class Ranking:
                 "`coverage_penalty` needs attention weights among what is emitted, as "
                 f"`emitted[{ATTENTION!r}]`. Received: coverage_penalty={weight}"
             )
+        memory = emitted[ATTENTION].shape[1:]
+        check_mask("coverage_mask", mask, (None, *memory))
+        self.slots = math.prod(ops.shape(emitted[ATTENTION])[1:])
         self.nothing_covered = ops.zeros_like(self._slots(emitted))
         if mask is not None:
-            self.mask = ops.reshape(mask, (shape[0], 1, -1))
+            self.mask = ops.reshape(mask, (shape[0], 1, self.slots))
 
     def _slots(self, emitted):
         attention = ops.cast(emitted[ATTENTION], "float32")
-        return ops.reshape(attention, (*self.shape, -1))
+        return ops.reshape(attention, (*self.shape, self.slots))
 
     def cover(self, coverage, emitted):
         """The coverage with the attention of one more step."""

@@ -2,20 +2,26 @@
 
 from keras import ops, tree
 
+from keras_attn.layers._checks import check_counts
+
 LOWEST = -1e30  # log-probability of what is never written; sums of it stay finite
 
 
 def check_lengths(min_length, max_length):
     """Raises unless the limits of what is written are in order."""
-    if max_length < 1:
+    check_counts(max_length=max_length)
+    if not (isinstance(min_length, int) and 0 <= min_length <= max_length):
         raise ValueError(
-            f"`max_length` must be at least 1. Received: max_length={max_length}"
+            f"`min_length` must be an int between 0 and max_length={max_length}. "
+            f"Received: min_length={min_length!r}"
         )
-    if not 0 <= min_length <= max_length:
-        raise ValueError(
-            f"`min_length` must lie between 0 and max_length={max_length}. "
-            f"Received: min_length={min_length}"
-        )
+
+
+def as_tensors(*nests):
+    """The nests with a tensor for each number; `None` stays."""
+    return tree.map_structure(
+        lambda leaf: None if leaf is None else ops.convert_to_tensor(leaf), nests
+    )
 
 
 def count_rows(*nests):

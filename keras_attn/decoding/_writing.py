@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from keras import ops, tree
 
 from keras_attn.decoding._steps import (
+    as_tensors,
     check_lengths,
     count_rows,
     first_tokens,
@@ -45,6 +46,7 @@ def write(
 ):
     """Writes what `choose(log_probabilities, count)` says until every row has ended."""
     check_lengths(min_length, max_length)
+    states, constants, emitted = as_tensors(states, constants, emitted)
     rows = count_rows(states, constants, emitted)
 
     def running(count, active, *_):

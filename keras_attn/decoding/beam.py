@@ -8,8 +8,14 @@ from keras_attn.decoding._beams import Beams
 from keras_attn.decoding._groups import Groups
 from keras_attn.decoding._pool import choose_answer, repeat_rows
 from keras_attn.decoding._ranking import Ranking
-from keras_attn.decoding._steps import check_lengths, count_rows, first_tokens
+from keras_attn.decoding._steps import (
+    as_tensors,
+    check_lengths,
+    count_rows,
+    first_tokens,
+)
 from keras_attn.decoding._trace import Trace
+from keras_attn.layers._checks import check_counts
 
 
 class Hypotheses(NamedTuple):
@@ -99,12 +105,14 @@ def beam_search(
         Vijayakumar et al., 2018, https://arxiv.org/abs/1610.02424 (groups).
     """
     check_lengths(min_length, max_length)
+    check_counts(beam_width=beam_width, n_best=n_best, num_groups=num_groups)
     _check_widths(beam_width, n_best, num_groups)
     _check_weights(
         length_penalty=length_penalty,
         coverage_penalty=coverage_penalty,
         diversity=diversity,
     )
+    states, constants, emitted = as_tensors(states, constants, emitted)
     rows = count_rows(states, constants, emitted)
     start = ops.broadcast_to(
         first_tokens(start_token_id, rows)[:, None], (rows, beam_width)
@@ -117,24 +125,22 @@ def beam_search(
     )
     groups = Groups(num_groups, beam_width // num_groups, diversity, end_token_id)
     trace = Trace((rows, beam_width), emitted, max_length)
-    beams = Beams(step, constants, groups, ranking, trace, min_length, max_length)
-    finished, unfinished, history = beams.run(start, states, n_best)
+    beams = Beams(
+        step, constants, groups, ranking, trace, n_best, min_length, max_length
+    )
+    finished, unfinished, history = beams.run(start, states)
     answer = choose_answer(finished, unfinished, n_best)
     tokens, emitted = trace.read(history, answer)
     return Hypotheses(tokens, answer.lengths, answer.totals, emitted, answer.scores)
 
 
 def _check_widths(beam_width, n_best, num_groups):
-    if beam_width < 1:
-        raise ValueError(
-            f"`beam_width` must be at least 1. Received: beam_width={beam_width}"
-        )
-    if not 1 <= n_best <= beam_width:
+    if n_best > beam_width:
         raise ValueError(
             f"`n_best` must lie between 1 and beam_width={beam_width}. "
             f"Received: n_best={n_best}"
         )
-    if num_groups < 1 or beam_width % num_groups:
+    if beam_width % num_groups:
         raise ValueError(
             f"`num_groups` must divide beam_width={beam_width}. "
             f"Received: num_groups={num_groups}"

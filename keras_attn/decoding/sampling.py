@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from keras_attn.decoding._pool import is_real
 from keras_attn.decoding._steps import LOWEST
 from keras_attn.decoding._writing import write
+from keras_attn.layers._checks import check_counts
 from keras_attn.ops.stateless_random import random_uniform
 
 
@@ -32,7 +34,7 @@ def sample(
         step, states, emitted, start_token_id, end_token_id, max_length, min_length,
             constants: As in `greedy_search`.
         seed: Int or int tensor, the same one draws the same.
-        temperature: Float above 0. Divides the logits; below 1 improbable tokens
+        temperature: Finite float above 0. Divides the logits; below 1 improbable tokens
             become rarer still.
         top_k: Optional int, how many tokens of a step may be drawn.
         top_p: Optional float in (0, 1], the probability they have together.
@@ -51,7 +53,8 @@ def sample(
     seed = ops.stack([ops.cast(seed, "int32"), ops.zeros((), "int32")])
 
     def choose(scores, count):
-        kept = keep_likely(scores / temperature, top_k, top_p)
+        scores = ops.where(is_real(scores), scores / temperature, LOWEST)
+        kept = keep_likely(scores, top_k, top_p)
         uniform = random_uniform(seed, count, ops.shape(scores))
         # The largest of logits with Gumbel noise falls on each by its probability.
         return ops.argmax(kept - ops.log(-ops.log(uniform)), axis=-1)
@@ -86,11 +89,12 @@ def keep_likely(logits, top_k=None, top_p=None):
 
 
 def _check(temperature, top_k, top_p):
-    if temperature <= 0:
+    if not 0 < temperature < float("inf"):
         raise ValueError(
-            f"`temperature` must be above 0. Received: temperature={temperature}"
+            "`temperature` must be finite and above 0. "
+            f"Received: temperature={temperature}"
         )
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"`top_k` must be at least 1. Received: top_k={top_k}")
+    if top_k is not None:
+        check_counts(top_k=top_k)
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"`top_p` must be in (0, 1]. Received: top_p={top_p}")

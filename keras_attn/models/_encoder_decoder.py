@@ -10,6 +10,7 @@ from keras_attn.models._begun import Begun
 from keras_attn.models._configured import ConfiguredModel
 from keras_attn.models._scheduled_sampling import ScheduledSampling, check_rate
 from keras_attn.models._stack import check_counts
+from keras_attn.models._token_ids import TokenIds, at_least_one_step
 
 
 class EncoderDecoder(ConfiguredModel):
@@ -23,6 +24,11 @@ class EncoderDecoder(ConfiguredModel):
     reads: Mapping[str, str] = {"source": "int32"}
     # Without a value: torch would find that in place of the layer.
     sampling: Any
+
+    @property
+    def token_ids(self):
+        """The `TokenIds` of each text that is read, by its name."""
+        return {"target": TokenIds(self.vocabulary_size)}
 
     @property
     def scheduled_sampling(self):
@@ -78,9 +84,9 @@ class EncoderDecoder(ConfiguredModel):
                     f"`{name}` must have the shape {expected}. "
                     f"Received: {name}.shape={shape}"
                 )
-            if 0 in shape[1:]:
-                room = [(0, int(i > 0 and size == 0)) for i, size in enumerate(shape)]
-                tensors[name] = ops.pad(tensors[name], room)
+            if name in self.token_ids:
+                self.token_ids[name].check(name, tensors[name])
+            tensors[name] = at_least_one_step(tensors[name])
         return tensors
 
     def decode(self, source, max_length=None, **options):
@@ -107,7 +113,8 @@ class EncoderDecoder(ConfiguredModel):
             are so many of all of these, `(batch, n_best, ...)`, best first.
 
         Raises:
-            ValueError: If an argument is out of range.
+            ValueError: If an argument is out of range. (Token ids that are not known
+                yet, in a graph, are not checked.)
         """
         steps = self.max_length if max_length is None else max_length
         check_counts(max_length=steps)
@@ -120,8 +127,7 @@ class EncoderDecoder(ConfiguredModel):
             self.end_token_id,
             steps,
             constants=begun.constants,
-            coverage_mask=begun.memory_mask,
-            **options,
+            **{"coverage_mask": begun.memory_mask, **options},
         )
 
     def score(self, source, target):
@@ -136,7 +142,9 @@ class EncoderDecoder(ConfiguredModel):
             Dict of `token_scores` float32 `(batch, target_time)`, zeros at padding,
             and their sum `score` float32 `(batch,)`.
         """
-        target = ops.convert_to_tensor(target, "int32")
+        given = ops.convert_to_tensor(target, "int32")
+        self.token_ids["target"].check("target", given)
+        target = at_least_one_step(given)
         start = ops.full_like(target[:, :1], self.start_token_id)
         shifted = ops.concatenate([start, target[:, :-1]], axis=1)
         # The row is read up to its last token, so the last padding is never a step.
@@ -145,6 +153,7 @@ class EncoderDecoder(ConfiguredModel):
         scores = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
         scores = ops.take_along_axis(scores, target[..., None], axis=-1)[..., 0]
         scores = ops.where(ops.not_equal(target, 0), scores, 0.0)
+        scores = scores[:, : ops.shape(given)[1]]
         return {"token_scores": scores, "score": ops.sum(scores, axis=-1)}
 
 
@@ -153,13 +162,3 @@ def _agrees(shape, expected):
         size is None or wanted in (None, size)
         for size, wanted in zip(shape, expected, strict=True)
     )
-
-
-def check_token_ids(vocabulary_size, **token_ids):
-    """Raises unless the ids lie between the padding and the vocabulary's end."""
-    for name, token in token_ids.items():
-        if not 0 < token < vocabulary_size:
-            raise ValueError(
-                f"`{name}` must lie between 0, the padding, and the number of token "
-                f"ids, {vocabulary_size}. Received: {name}={token}"
-            )

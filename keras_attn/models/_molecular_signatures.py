@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attn.models._request_lengths import kept
+from keras_attn.models._requests import kept
 
 
 def signatures(model):

@@ -4,7 +4,7 @@ import hashlib
 
 import tensorflow as tf
 
-from keras_attn.models._request_lengths import without_padding
+from keras_attn.models._requests import checked_ids, checked_steps
 from keras_attn.models._writing_signatures import best_alone, trim
 
 
@@ -68,7 +68,8 @@ def _specs(**ranks):
 
 def _tokens(model, options):
     def tokens(inputs):
-        source = without_padding("lengths", inputs, "tokens")
+        allowed = model.token_ids["source"]
+        source = checked_ids("lengths", inputs, "tokens", allowed)
         return trim(model.decode(source, **options))
 
     return tokens
@@ -76,10 +77,11 @@ def _tokens(model, options):
 
 def _score(model):
     def score(inputs):
-        return model.score(
-            without_padding("source_lengths", inputs, "source"),
-            without_padding("target_lengths", inputs, "target"),
-        )
+        given = {
+            name: checked_ids(f"{name}_lengths", inputs, name, allowed)
+            for name, allowed in model.token_ids.items()
+        }
+        return model.score(**given)
 
     return score
 
@@ -101,6 +103,7 @@ class TextEndpoint(tf.Module):
         ids = self.source.tokenize(inputs["text"])
         end = tf.fill((tf.shape(inputs["text"])[0], 1), self.model.end_token_id)
         source = tf.concat([ids, end], axis=1).to_tensor()
+        source = checked_steps("text", source, self.model.token_ids["source"])
         answer = trim(self.model.decode(source, **self.options))
         tokens = answer.pop("tokens")
         lengths = answer.pop("lengths")

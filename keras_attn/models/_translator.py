@@ -1,10 +1,18 @@
 """What models that translate one text into another have in common."""
 
 from keras_attn.models._encoder_decoder import EncoderDecoder
+from keras_attn.models._token_ids import TokenIds
 
 
 class Translator(EncoderDecoder):
     """Text as what is read: a functional model on `{"source", "target"}`."""
+
+    @property
+    def token_ids(self):
+        return {
+            "source": TokenIds(self.source_vocabulary_size),
+            "target": TokenIds(self.target_vocabulary_size),
+        }
 
     def serving_signatures(
         self, source_tokenizer=None, target_tokenizer=None, **options

@@ -2,50 +2,122 @@
 
 import tensorflow as tf
 
-from keras_attn.models._request_lengths import checked_lengths, without_padding
+from keras_attn.data.tokenizers import UNKNOWN_ID
+from keras_attn.models._requests import checked_ids, checked_lengths, checked_steps
 
 
-def signatures(model, vocabulary=None, options=None):
-    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `Reader`."""
+def signatures(model, vocabulary=None, options=None, reading=None):
+    """Returns `{name: (function, {input: tf.TensorSpec})}`, see `Reader`.
+
+    `reading` holds the vocabularies of what is read as text, by its name.
+    """
     if vocabulary is not None:
         _check_vocabulary(model, vocabulary)
-    specs = {
-        name: tf.TensorSpec(model.input[name].shape, dtype, name=name)
-        for name, dtype in model.reads.items()
-    }
-
-    def source(inputs):
-        given = {name: inputs[name] for name in model.reads}
-        if "lengths" in given:
-            given["lengths"] = checked_lengths("lengths", inputs, "audio")
-        return given
-
-    def tokens(options):
-        return lambda inputs: trim(model.decode(source(inputs), **options))
-
-    def text(options):
-        if vocabulary is None:
-            return tokens(options)
-        write = tokens(options)
-        return lambda inputs: _as_text(write(inputs), vocabulary, model.end_token_id)
-
-    def score(inputs):
-        target = without_padding("target_lengths", inputs, "target")
-        return model.score(source(inputs), target)
-
+    ids, text = Request(model, {}), Request(model, reading or {})
+    options = dict(options or {})
+    best = best_alone(options)
+    n_best = {}
+    if best != options:
+        n_best = {"n_best": (Endpoint(text, options, vocabulary), text.specs)}
     targets = {
         "target": tf.TensorSpec((None, None), tf.int32, name="target"),
         "target_lengths": tf.TensorSpec((None,), tf.int32, name="target_lengths"),
     }
-    options = dict(options or {})
-    best = best_alone(options)
-    n_best = {"n_best": (text(options), specs)} if best != options else {}
     return {
-        "serving_default": (text(best), specs),
-        "tokens": (tokens(best), specs),
-        "score": (score, {**specs, **targets}),
+        "serving_default": (Endpoint(text, best, vocabulary), text.specs),
+        "tokens": (Endpoint(ids, best), ids.specs),
+        "score": (ids.score, {**ids.specs, **targets}),
         **n_best,
     }
+
+
+class Request(tf.Module):
+    """What a request holds, as what the model reads.
+
+    Token ids come with lengths; where there is a vocabulary of theirs, text comes.
+    """
+
+    def __init__(self, model, vocabularies):
+        super().__init__()
+        self.model = model
+        self.texts = {
+            name: Words(name, vocabulary, model.token_ids[name])
+            for name, vocabulary in vocabularies.items()
+        }
+        self.specs = {}
+        for name, dtype in model.reads.items():
+            shape = model.input[name].shape
+            if name in self.texts:
+                shape, dtype = (None,), tf.string
+            elif name in model.token_ids:
+                lengths = f"{name}_lengths"
+                self.specs[lengths] = tf.TensorSpec((None,), tf.int32, name=lengths)
+            self.specs[name] = tf.TensorSpec(shape, dtype, name=name)
+
+    def __call__(self, inputs):
+        return {name: self._read(name, inputs) for name in self.model.reads}
+
+    def _read(self, name, inputs):
+        if name in self.texts:
+            return self.texts[name](inputs[name])
+        if name in self.model.token_ids:
+            allowed = self.model.token_ids[name]
+            return checked_ids(f"{name}_lengths", inputs, name, allowed)
+        if name == "lengths":
+            return checked_lengths(name, inputs, "audio")
+        return inputs[name]
+
+    def score(self, inputs):
+        allowed = self.model.token_ids["target"]
+        target = checked_ids("target_lengths", inputs, "target", allowed)
+        return self.model.score(self(inputs), target)
+
+
+class Words(tf.Module):
+    """Text `(b,)` as token ids `(b, time)`, what is unknown as such."""
+
+    def __init__(self, name, vocabulary, allowed):
+        super().__init__()
+        size = vocabulary.vocabulary_size()
+        if size > allowed.vocabulary_size:
+            raise ValueError(
+                f"`{name}_vocabulary` must have at most {allowed.vocabulary_size} ids, "
+                f"as many as the model reads. Received: {size} ids"
+            )
+        self.text, self.allowed = name, allowed
+        self.separator = vocabulary.separator
+        keys = tf.constant(vocabulary.pieces)
+        values = tf.range(size, dtype=tf.int64)
+        self.table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(keys, values),
+            default_value=UNKNOWN_ID,
+            experimental_is_anonymous=True,
+        )
+
+    def __call__(self, text):
+        if self.separator:
+            words = tf.strings.split(text, self.separator)
+            words = tf.ragged.boolean_mask(words, words != "")
+        else:
+            words = tf.strings.unicode_split(text, "UTF-8")
+        ids = words.with_values(tf.cast(self.table.lookup(words.values), tf.int32))
+        return checked_steps(self.text, ids.to_tensor(), self.allowed)
+
+
+class Endpoint(tf.Module):
+    """Writes an answer to a request; as text, where there is a vocabulary."""
+
+    def __init__(self, request, options, vocabulary=None):
+        super().__init__()
+        self.request, self.options = request, options
+        self.vocabulary = vocabulary
+
+    def __call__(self, inputs):
+        model = self.request.model
+        answer = trim(model.decode(self.request(inputs), **self.options))
+        if self.vocabulary is None:
+            return answer
+        return _as_text(answer, self.vocabulary, model.end_token_id)
 
 
 def best_alone(options):

@@ -5,6 +5,7 @@ from keras_attn.layers.bahdanau_attention import BahdanauAttention
 from keras_attn.models._grid import Grid, check_image_shape
 from keras_attn.models._reader import Reader, everywhere
 from keras_attn.models._stack import check_counts
+from keras_attn.models._token_ids import TokenIds
 from keras_attn.models._writer import dense
 
 
@@ -81,6 +82,39 @@ class AskAttendAnswer(Reader):
         self.question_vocabulary_size = question_vocabulary_size
         self.image_shape, self.widths = list(image_shape), list(widths)
         self.memory_units, self.num_hops = memory_units, num_hops
+
+    @property
+    def token_ids(self):
+        return {
+            **super().token_ids,
+            "question": TokenIds(self.question_vocabulary_size),
+        }
+
+    def serving_signatures(self, vocabulary=None, question_vocabulary=None, **options):
+        """What a server offers of this model, for `keras_attn.serving.export`.
+
+        `tokens` answers with ids, `serving_default` with text where there is a
+        vocabulary, `score` scores given targets, and with the option `n_best` the
+        signature of that name answers with so many hypotheses of each row.
+
+        `tokens` and `score` take the question's ids and their `question_lengths`, and
+        so do the others without a `question_vocabulary`. With it they take text, whose
+        words it does not have are unknown.
+
+        Args:
+            vocabulary: Optional `keras_attn.data.Vocabulary` of the answers.
+            question_vocabulary: Optional `keras_attn.data.Vocabulary` of the questions.
+            **options: How the server searches, see `decode`.
+
+        Returns:
+            Dict `{name: (function, {input: tf.TensorSpec})}`.
+        """
+        from keras_attn.models._writing_signatures import signatures
+
+        reading = (
+            {} if question_vocabulary is None else {"question": question_vocabulary}
+        )
+        return signatures(self, vocabulary, options, reading)
 
 
 class _Asker:

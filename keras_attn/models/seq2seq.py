@@ -6,7 +6,7 @@ from keras_attn.layers._quantized import policy_at
 from keras_attn.layers._repeat_like import RepeatLike
 from keras_attn.models._begun import Begun
 from keras_attn.models._both_ways import BothWays
-from keras_attn.models._encoder_decoder import check_token_ids
+from keras_attn.models._token_ids import check_token_ids
 from keras_attn.models._translator import Translator
 from keras_attn.models._writer import CELLS, Bridge, Writer, attentive_decoder
 
@@ -69,7 +69,8 @@ class Seq2Seq(Translator):
         Sutskever et al., 2014, https://arxiv.org/abs/1409.3215. Cho et al., 2014,
         https://arxiv.org/abs/1406.1078. Bahdanau et al., 2015,
         https://arxiv.org/abs/1409.0473. Bengio et al., 2015,
-        https://arxiv.org/abs/1506.03099 (scheduled sampling).
+        https://arxiv.org/abs/1506.03099, and Mihaylova and Martins, 2019,
+        https://arxiv.org/abs/1906.07651 (scheduled sampling, in two passes).
     """
 
     arguments = (
@@ -121,6 +122,11 @@ class Seq2Seq(Translator):
             start_token_id=start_token_id,
             end_token_id=end_token_id,
         )
+        if coverage and context != "attention":
+            raise ValueError(
+                '`coverage` needs context="attention". '
+                f"Received: coverage={coverage}, context={context!r}"
+            )
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         source_embedding = layers.Embedding(
             source_vocabulary_size,

@@ -2,8 +2,8 @@ import keras
 from keras import ops
 
 from keras_attn.models._begun import Begun
-from keras_attn.models._encoder_decoder import check_token_ids
 from keras_attn.models._stack import Stack, check_arguments, logits_layer
+from keras_attn.models._token_ids import TokenIds, check_token_ids
 from keras_attn.models._translator import Translator
 
 
@@ -156,6 +156,14 @@ class Transformer(Translator):
         self.start_token_id, self.end_token_id = start_token_id, end_token_id
         self.max_length = max_length
         self.policy = policy
+
+    @property
+    def token_ids(self):
+        read, written = self.source_vocabulary_size, self.target_vocabulary_size
+        return {
+            "source": TokenIds(read, self.encoder.most_steps),
+            "target": TokenIds(written, self.decoder.most_steps),
+        }
 
     def encode(self, source):
         """Reads the source, in inference.

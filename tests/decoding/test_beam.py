@@ -351,14 +351,27 @@ def test_half_precision_logits_score_in_full(rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_length": 0}, r"`max_length` must be at least 1\. .*max_length=0"),
-        ({"min_length": 5}, r"`min_length` must lie .* max_length=4\. .*min_length=5"),
-        ({"min_length": -1}, r"`min_length` must lie between 0 .*min_length=-1"),
-        ({"beam_width": 0}, r"`beam_width` must be at least 1\. .*beam_width=0"),
+        (
+            {"max_length": 0},
+            r"`max_length` must be an int .*max_length=0",
+        ),
+        (
+            {"min_length": 5},
+            r"`min_length` must be an int .*=4\. .*min_length=5",
+        ),
+        ({"min_length": -1}, r"`min_length` must be an int between 0 .*min_length=-1"),
+        (
+            {"beam_width": 0},
+            r"`beam_width` must be an int .*beam_width=0",
+        ),
         ({"n_best": 4}, r"`n_best` must lie .* beam_width=3\. Received: n_best=4"),
-        ({"n_best": 0}, r"`n_best` must lie .*n_best=0"),
+        ({"n_best": 0}, r"`n_best` must be an int .*n_best=0"),
+        ({"n_best": 1.0}, r"`n_best` must be an int .*n_best=1\.0"),
+        ({"beam_width": 2.0}, r"`beam_width` must be an int .*beam_width=2\.0"),
+        ({"max_length": 4.5}, r"`max_length` must be an int .*max_length=4\.5"),
+        ({"min_length": 1.5}, r"`min_length` must be an int .*min_length=1\.5"),
         ({"num_groups": 2}, r"`num_groups` must divide beam_width=3\. .*num_groups=2"),
-        ({"num_groups": 0}, r"`num_groups` must divide .*num_groups=0"),
+        ({"num_groups": 0}, r"`num_groups` must be an int .*num_groups=0"),
         ({"length_penalty": -1}, r"`length_penalty` must be at least 0\. .*=-1"),
         ({"coverage_penalty": -1}, r"`coverage_penalty` must be at least 0\. .*=-1"),
         ({"diversity": float("nan")}, r"`diversity` must be at least 0\. .*=nan"),
@@ -371,6 +384,72 @@ def test_refuses(rng, options, message):
     given = {"max_length": 4, "beam_width": 3, "end_token_id": END, **options}
     with pytest.raises(ValueError, match=message):
         beam_search(step, states, emitted, START, **given)
+
+
+def test_a_group_that_dies_leaves_the_answer_to_the_others():
+    """The same in a batch that goes on for longer."""
+    x, y, z, w, start, ids = 2, 3, 4, 5, 6, 7
+    shares = np.zeros((ids, ids))
+    shares[start, [x, y, END, z, w]] = 0.5, 0.4, 0.05, 0.04, 0.01
+    shares[x, END] = shares[END, END] = 1.0
+    shares[y, 0] = shares[0, 0] = 1.0  # what may not be written: y ends nowhere
+    shares[z, [END, z]] = shares[w, [END, w]] = 0.6, 0.4
+    endless = np.full((ids, ids), 1e-26)
+    endless[:, x] = 1.0
+    with np.errstate(divide="ignore"):
+        logits = np.log(np.stack([shares, endless])).astype("float32")
+
+    def step(tokens, row):
+        return ops.take(logits.reshape(-1, ids), row * ids + tokens, axis=0), row, {}
+
+    found = [
+        beam_search(
+            step,
+            ops.convert_to_tensor(np.int32(rows)),
+            {},
+            start,
+            END,
+            max_length=6,
+            beam_width=4,
+            n_best=4,
+            num_groups=2,
+            diversity=10.0,
+        )
+        for rows in ([0], [0, 1])
+    ]
+    alone, beside = (ops.convert_to_numpy(each.tokens)[0] for each in found)
+    np.testing.assert_array_equal(alone, beside)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found[0].scores)[0],
+        ops.convert_to_numpy(found[1].scores)[0],
+    )
+
+
+def test_a_state_may_be_a_number(rng):
+    table = ops.convert_to_tensor(rng.normal(size=(6, 5)).astype("float32"))
+
+    def step(tokens, states):
+        row, count = states
+        return ops.take(table, (tokens + count) % 6, axis=0), [row, count + 1], {}
+
+    states = [np.arange(2, dtype="int32"), 0]
+    given = {"max_length": 4, "start_token_id": START, "end_token_id": END}
+    found = beam_search(step, states, {}, beam_width=1, **given)
+    expected = greedy_search(step, states, {}, **given)
+    assert_same(found.tokens[:, 0], expected.tokens)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones((2, SLOTS + 1), "bool"), r"`coverage_mask` must have shape"),
+        (np.ones((2, SLOTS), "int32"), r"`coverage_mask` must be boolean.*int32"),
+    ],
+)
+def test_refuses_another_mask(rng, mask, message):
+    options = Options(4, 3, coverage_penalty=0.1)
+    with pytest.raises(ValueError, match=message):
+        search(Toy(rng, rows=2, ids=5), options, mask=ops.convert_to_tensor(mask))
 
 
 def test_refuses_coverage_of_no_attention():

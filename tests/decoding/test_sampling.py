@@ -128,14 +128,25 @@ def test_cold_drawing_is_greedy(rng):
         )
 
 
+def test_padding_is_not_written_however_hot_it_is():
+    written = sample(*coin(LOGITS, 1000), 1, seed=0, temperature=1e30)
+    assert np.array(written.tokens).all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0}, r"`temperature` must be above 0\. .*temperature=0"),
-        ({"top_k": 0}, r"`top_k` must be at least 1\. .*top_k=0"),
+        ({"temperature": 0}, r"`temperature` must be .* above 0\. .*temperature=0"),
+        ({"temperature": np.nan}, r"`temperature` must be finite .*temperature=nan"),
+        ({"temperature": np.inf}, r"`temperature` must be finite .*temperature=inf"),
+        ({"top_k": 2.5}, r"`top_k` must be an int .*top_k=2\.5"),
+        ({"top_k": 0}, r"`top_k` must be an int .*top_k=0"),
         ({"top_p": 0}, r"`top_p` must be in \(0, 1\]\. .*top_p=0"),
         ({"top_p": 1.5}, r"`top_p` must be in \(0, 1\]\. .*top_p=1.5"),
-        ({"min_length": 4}, r"`min_length` must lie .*max_length=3\. .*min_length=4"),
+        (
+            {"min_length": 4},
+            r"`min_length` must be an int .*=3\. .*min_length=4",
+        ),
     ],
 )
 def test_refuses(options, message):

@@ -191,6 +191,8 @@ def ask(kind, model, source, tmp_path):
 def test_it_is_asked_for_text(kind, model, source, ask):
     vocabulary, ask = ask
     several = decode(model, source, beam_width=3, n_best=2)
+    if kind == "question":
+        source = {**source, "question_lengths": np.int32([4, 2, 1])}
     tokens = several["tokens"]
     words = [vocabulary.detokenize(rows) for rows in tokens]
     target = np.where(tokens[:, 0] == 0, 7, tokens[:, 0])
@@ -216,6 +218,63 @@ def test_it_is_asked_for_text(kind, model, source, ask):
         message = "`lengths` must lie between 0 and the size of `audio`"
         with pytest.raises(RefusedByTheGraph, match=message):
             ask("serving_default", {**source, "lengths": -source["lengths"]})
+
+
+WORDS = Vocabulary(["is", "it", "red"], " ")
+
+
+def asked(model, name, request, **options):
+    """The answer of a signature, with a graph for any numbers of rows and steps."""
+    import tensorflow as tf
+
+    function, specs = model.serving_signatures(**options)[name]
+    return tf.function(function, [specs], autograph=False)(request)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="signatures are TensorFlow graphs")
+@pytest.mark.parametrize("kind", ["audio", "question"])
+def test_nothing_is_answered_when_served(kind, rng):
+    model = with_random_weights(MAKERS[kind]())
+    empty = {"audio": np.zeros((1, 0), "float32"), "lengths": np.int32([0])}
+    request = empty
+    if kind == "question":
+        image = rng.random((1, 8, 8, 3)).astype("float32")
+        empty = {"image": image, "question": np.zeros((1, 0), "int32")}
+        request = {**empty, "question_lengths": np.int32([0])}
+    found = asked(model, "tokens", request)
+    expected = numpy(model.decode(empty))
+    steps = found["tokens"].shape[1]
+    np.testing.assert_array_equal(found["tokens"], expected["tokens"][:, :steps])
+    target = {"target": np.zeros((1, 0), "int32"), "target_lengths": np.int32([0])}
+    assert asked(model, "score", {**request, **target})["score"] == [0.0]
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="signatures are TensorFlow graphs")
+def test_a_question_may_be_text(rng):
+    """Words that are not known count as such, and no words are no question."""
+    model = with_random_weights(MAKERS["question"]())
+    images = rng.random((4, 8, 8, 3)).astype("float32")
+    texts = ["is it red", " it  blue", "", "red"]
+    ids = np.int32([[4, 5, 6], [5, 1, 0], [0, 0, 0], [6, 0, 0]])
+    request = {"image": images, "question": np.array(texts, object)}
+    found = asked(model, "serving_default", request, question_vocabulary=WORDS)
+    expected = numpy(model.decode({"image": images, "question": ids}))
+    steps = found["tokens"].shape[1]
+    np.testing.assert_array_equal(found["tokens"], expected["tokens"][:, :steps])
+    np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-4)
+    with pytest.raises(ValueError, match=r"`question_vocabulary` must have at most 7"):
+        model.serving_signatures(question_vocabulary=Vocabulary("abcd"))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="signatures are TensorFlow graphs")
+def test_what_a_batching_server_pads_a_question_with_is_not_read(rng):
+    model = with_random_weights(MAKERS["question"]())
+    images = rng.random((2, 8, 8, 3)).astype("float32")
+    request = {"image": images, "question_lengths": np.int32([3, 1])}
+    ids = np.int32([[4, 5, 6], [6, 0, 0]])
+    clean = asked(model, "tokens", {**request, "question": ids})
+    noisy = asked(model, "tokens", {**request, "question": np.where(ids == 0, 9, ids)})
+    assert_same_answers(numpy(noisy), numpy(clean))
 
 
 def test_a_file_holds_it(model, source, tmp_path):

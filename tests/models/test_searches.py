@@ -42,6 +42,16 @@ def decode(model, source, mode=QUICKEST, **options):
     return numpy(function(ops.convert_to_tensor(source, "int32")))
 
 
+def test_the_slots_to_be_covered_may_be_chosen(source):
+    model = with_random_weights(MAKERS["seq2seq"]())
+    options = {"beam_width": 3, "coverage_penalty": 0.3}
+    usual = decode(model, source, **options)
+    same = decode(model, source, coverage_mask=source != 0, **options)
+    assert_same_answers(same, usual)
+    none = decode(model, source, coverage_mask=np.zeros_like(source, "bool"), **options)
+    assert (none["ranking_score"] > usual["ranking_score"]).all()
+
+
 def search_anew(model, source, width, steps):
     """The beam of one sentence, whose model reads everything anew at each step."""
     beams, finished = [((), 0.0)], []

@@ -130,6 +130,69 @@ def test_lengths_that_do_not_fit_are_refused(model, sentences, wrong, jit_compil
             ask(request)
 
 
+@pytest.mark.parametrize("wrong", [-1, 20])
+def test_ids_without_an_embedding_are_refused(model, sentences, wrong):
+    source, lengths = sentences
+    target = np.int32([[4, END]] * 3)
+    odd = np.where(source == 0, 0, wrong)
+    signatures = model.serving_signatures()
+    requests = {
+        "tokens": {"tokens": odd, "lengths": lengths},
+        "score": {
+            "source": source,
+            "source_lengths": lengths,
+            "target": np.where(target == END, END, wrong),
+            "target_lengths": np.int32([2, 2, 2]),
+        },
+    }
+    for name, request in requests.items():
+        message = r"`(tokens|target)` must hold token ids from 0 to 19"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            traced(signatures[name])(request)
+    # What lies beyond the lengths may be anything.
+    padding = {"tokens": odd, "lengths": np.zeros_like(lengths)}
+    traced(signatures["tokens"])(padding)
+    for ask in (lambda: model.decode(odd), lambda: model.score(odd, target)):
+        with pytest.raises(ValueError, match=r"`source` must hold token ids .* to 19"):
+            ask()
+    with pytest.raises(ValueError, match=r"`target` must hold token ids .* to 19"):
+        model.score(source, np.full_like(target, wrong))
+
+
+def test_an_empty_text_is_answered(model):
+    signatures = model.serving_signatures()
+    nothing, zero = np.zeros((1, 0), "int32"), np.int32([0])
+    found = traced(signatures["tokens"])({"tokens": nothing, "lengths": zero})
+    expected = model.decode(nothing)
+    steps = found["tokens"].shape[1]
+    np.testing.assert_array_equal(found["tokens"], expected["tokens"][:, :steps])
+    scored = traced(signatures["score"])(
+        {
+            "source": nothing,
+            "source_lengths": zero,
+            "target": nothing,
+            "target_lengths": zero,
+        }
+    )
+    assert scored["token_scores"].shape == (1, 0) and scored["score"] == [0.0]
+
+
+def test_more_text_than_there_are_positions_is_refused(sentences):
+    source, lengths = sentences
+    sizes = {"model_dim": 8, "num_heads": 2, "num_layers": 1, "intermediate_dim": 8}
+    model = Transformer(20, 20, **sizes, positions="learned", max_length=4)
+    signatures = model.serving_signatures()
+    ask = traced(signatures["tokens"])
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"`tokens` must have at most 4 tokens"
+    ):
+        ask({"tokens": source, "lengths": lengths})
+    # Padding takes no positions.
+    found = ask({"tokens": source[1:], "lengths": lengths[1:]})
+    expected = ask({"tokens": source[1:, :4], "lengths": lengths[1:]})
+    np.testing.assert_array_equal(found["tokens"], expected["tokens"])
+
+
 def test_an_empty_batch_is_answered(model):
     function = traced(model.serving_signatures()["tokens"])
     found = function({"tokens": np.zeros((0, 5)), "lengths": np.zeros(0)})
