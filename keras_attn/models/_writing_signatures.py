@@ -91,7 +91,6 @@ class Words(tf.Module):
         self.table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(keys, values),
             default_value=UNKNOWN_ID,
-            experimental_is_anonymous=True,
         )
 
     def __call__(self, text):

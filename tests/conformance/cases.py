@@ -57,6 +57,7 @@ class Case(NamedTuple):
         many things there are to point to.
     parts: Boolean arguments whose outputs the model around the layer puts beside the
         first one, as the gradients of some weights come from there only.
+    full_precision: Whether its answer is float32 under any policy, as places are.
     """
 
     make: Callable[..., Any]
@@ -67,6 +68,7 @@ class Case(NamedTuple):
     vocabularies: dict[str, int] | None = None
     indices: dict[str, tuple[tuple[int, ...], int]] = {}  # noqa: RUF012
     parts: tuple[str, ...] = ()
+    full_precision: bool = False
 
     def mask_of(self, name):
         """The argument that the mask of an input is."""
@@ -342,6 +344,7 @@ CASES = {
         lambda **kwargs: LocationPolicy(0.2, 5, seed=1, **kwargs),
         {"inputs": STEP},
         parts=("return_log_prob",),
+        full_precision=True,
     ),
     "RecurrentAttention-relu": glimpses(
         lambda units, **kwargs: keras.layers.SimpleRNNCell(units, "relu", **kwargs)

@@ -49,7 +49,8 @@ def test_the_slots_to_be_covered_may_be_chosen(source):
     same = decode(model, source, coverage_mask=source != 0, **options)
     assert_same_answers(same, usual)
     none = decode(model, source, coverage_mask=np.zeros_like(source, "bool"), **options)
-    assert (none["ranking_score"] > usual["ranking_score"]).all()
+    assert (none["ranking_score"] >= usual["ranking_score"]).all()
+    assert (none["ranking_score"] > usual["ranking_score"]).any()
 
 
 def search_anew(model, source, width, steps):
@@ -214,7 +215,7 @@ def test_a_decoder_is_saved_with_its_search(source, tmp_path):
         ({"n_best": 2}, r"`n_best` is no option of `greedy_search`.*n_best=2"),
         ({"seed": 1, "beam_width": 2}, r"`seed` is no option of `beam_search`.*seed=1"),
         ({"seed": 1, "n_best": 2}, r"`n_best` is no option of `sample`.*n_best=2"),
-        ({"beam_width": 0}, r"`beam_width` must be at least 1\..*beam_width=0"),
+        ({"beam_width": 0}, r"`beam_width` must be an int .*beam_width=0"),
         ({"max_length": 0, "beam_width": 2}, r"`max_length` must be .*max_length=0"),
     ],
 )
