@@ -99,6 +99,8 @@ def _torch(function, variables):
         sources = [*tensors, *(variable.value for variable in variables)]
         with torch.enable_grad():
             value = function(*tensors)
+        if not value.requires_grad:  # which torch would refuse
+            return value, [torch.zeros_like(source) for source in sources]
         return value, torch.autograd.grad(
             value, sources, allow_unused=True, materialize_grads=True
         )

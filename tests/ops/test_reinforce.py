@@ -145,7 +145,7 @@ def test_a_normal_distribution_moves_towards_the_reward():
         means = mean[:, None] * ops.ones((1, SAMPLES, 1))
         noise = random_normal(seed, 0, means.shape)
         action = gaussian_sample(means, std[:, None], noise)
-        reward = -ops.sum(ops.square(action - goal), axis=-1)
+        reward = -ops.sum(ops.square(ops.subtract(action, goal)), axis=-1)
         log_prob = gaussian_log_prob(action, means, std[:, None])
         return ops.sum(reinforce_loss(log_prob, reward, leave_one_out(reward)))
 
