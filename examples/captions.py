@@ -233,14 +233,16 @@ def main():
     print(
         "| test | BLEU | exact | nearest picture: BLEU | exact |\n|---|---|---|---|---|"
     )
+    figures = {}
     for name, rows in data.tests.items():
         bleu, exact, found, answer = judge(model, rows, vocabulary, search)
         rival = scores(nearest(rows, data.known), rows)
         print(
             f"| {name} | {bleu:.1f} | {exact:.1f} | {rival[0]:.1f} | {rival[1]:.1f} |"
         )
-        draw(rows, answer, found, folder / f"{name.replace(', ', '_')}.png")
-    figures = {f"BLEU, {name}": bleu, f"exact match, {name}, %": exact}
+        figures |= {f"BLEU, {name}": bleu, f"exact match, {name}, %": exact}
+        picture = name.replace(",", "").replace(" ", "_")
+        draw(rows, answer, found, folder / f"{picture}.png")
     if arguments.data == "scenes":
         hits, chance = pointing_game(answer, vocabulary, rows)
         figures["pointing game, %"] = hits

@@ -41,6 +41,13 @@ SMALL = "--epochs 1 --steps 2 --batch-size 4 --beam 2".split()
             ["| scenes |", "pointing game:"],
         ),
         pytest.param(
+            "captions",
+            ["--limit", "6", "--data", "emoji", "--attention", "hard"],
+            "emoji/new_glyphs_other_style.png",
+            ["| known glyphs, other style |", "| new glyphs, other style |"],
+            marks=needs_data,
+        ),
+        pytest.param(
             "formulas",
             ["--limit", "6", "--formulas", "40"],
             "test_formulas.png",
