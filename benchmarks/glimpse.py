@@ -2,6 +2,7 @@ from benchmarks._page import Entry, Page
 from benchmarks.harness import main
 
 OURS = "benchmarks._keras_glimpses:training_step"
+PRODUCTS = "benchmarks._products:glimpse_products"
 TORCH = "benchmarks._torch_glimpses:training_step"
 
 PAGE = Page(
@@ -23,6 +24,7 @@ PAGE = Page(
             TORCH,
             {"compiled": True, "retina": "grid_sample"},
         ),
+        Entry("matrix products alone, TF graph", "tensorflow", PRODUCTS),
     ],
     cases={
         "128 x 28 x 28, 6 of 8 x 8": {
