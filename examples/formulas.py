@@ -171,6 +171,7 @@ def main():
     model = ImageToMarkup(
         vocabulary.vocabulary_size(),
         (*CANVAS, 1),
+        widths=(16, 32, 64, 128),
         units=256,
         dropout=0.2,
         max_length=MOST_TOKENS,
