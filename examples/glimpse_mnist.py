@@ -85,8 +85,7 @@ TRANSLATED = replace(
 CLUTTERED = replace(
     TRANSLATED,
     clutter=4,
-    std=0.2,
-    epochs=220,
+    epochs=540,
     known={
         "Mnih et al. 2014, NIPS, 8 glimpses": 4.04,
         "slundqui/tfRAM (TensorFlow 1), LSTM": 2.63,
