@@ -2,9 +2,9 @@
 
 `ImageToMarkup` (Deng et al., 2017: convolutions, a row encoder, an attentive decoder)
 is trained on formulas of physics papers, those of the im2latex lists that matplotlib
-can render onto a small canvas. They are judged by the BLEU of their tokens, by edit
-distance, and by rendering again what was written: two ways to write one formula look
-the same.
+can render onto a small canvas, and on pieces cut out of them, of which the short ones
+teach it where to look. They are judged by the BLEU of their tokens, by edit distance,
+and by rendering again what was written: two ways to write one formula look the same.
 
     python examples/formulas.py
 
@@ -25,6 +25,7 @@ from keras_attn.data import Vocabulary, encode, im2latex
 
 CANVAS = (48, 256)
 MOST_TOKENS = 48
+LENGTHS = (12, 24, MOST_TOKENS)
 DPI = 100
 
 
@@ -75,6 +76,31 @@ def load(render, split, limit, known=()):
     return list(rows), np.stack(list(rows.values()))
 
 
+def cut(texts, render, count, rng, known):
+    """Up to `count` new pieces of the formulas that can be rendered, and pictures."""
+    rows = {}
+    for _ in range(4 * count):  # of these about a third can be rendered
+        tokens = texts[rng.integers(len(texts))].split()
+        size = rng.integers(1, len(tokens) + 1)
+        first = rng.integers(len(tokens) - size + 1)
+        piece = tokens[first : first + size]
+        text = " ".join(piece)
+        if text in rows or text in known or not is_balanced(piece):
+            continue
+        picture = render(text)
+        if picture is not None:
+            rows[text] = picture
+        if len(rows) >= count:
+            break
+    return list(rows), np.array(list(rows.values()), "uint8").reshape(-1, *CANVAS)
+
+
+def is_balanced(tokens):
+    """Whether every brace that opens is closed."""
+    depths = np.cumsum([(token == "{") - (token == "}") for token in tokens])
+    return depths.min() == depths[-1] == 0
+
+
 def load_real(known):
     """Real renderings that fit, and their formulas in tokens."""
     real = im2latex.load_renderings()
@@ -91,14 +117,19 @@ def load_real(known):
 
 
 def make_batch(texts, pictures, vocabulary, batch_size):
-    ids = encode(vocabulary, texts, MOST_TOKENS)
-    labels = np.zeros((len(texts), MOST_TOKENS), "int32")
-    labels[:, : ids.shape[1]] = ids
+    """Batches of formulas of about one length, so that little of them is padding."""
+    ids = [encode(vocabulary, [text], MOST_TOKENS)[0] for text in texts]
+    sizes = np.searchsorted(LENGTHS, [len(row) for row in ids])
+    rows_of = [np.flatnonzero(sizes == size) for size in range(len(LENGTHS))]
 
     def make(rng):
-        rows = rng.integers(len(texts), size=batch_size)
+        size = sizes[rng.integers(len(sizes))]  # each length as often as there are such
+        rows = rng.choice(rows_of[size], batch_size)
+        labels = np.zeros((batch_size, LENGTHS[size]), "int32")
+        for label, row in zip(labels, rows, strict=True):
+            label[: len(ids[row])] = ids[row]
         moved = np.roll(pictures[rows], rng.integers(-1, 2, 2), axis=(1, 2))
-        return runs.with_target(as_inputs(moved), labels[rows])
+        return runs.with_target(as_inputs(moved), labels)
 
     return make
 
@@ -151,18 +182,26 @@ def draw(picture, tokens, weights, path):
 def main():
     parser = runs.make_parser(__doc__, "formulas", epochs=30, steps=200)
     parser.add_argument("--formulas", type=int, help="train on so many formulas only")
+    parser.add_argument("--pieces", type=int, default=12_000, help="cut out of these")
     arguments = parser.parse_args()
     render = Renderer()
     texts, pictures = load(render, "val", arguments.formulas)
+    choosing = max(1, min(300, len(texts) // 10))
+    chosen = texts[:choosing], pictures[:choosing]
+    texts, pictures = texts[choosing:], pictures[choosing:]
+    rng = np.random.default_rng(arguments.seed)
+    known = {*texts, *chosen[0]}
+    pieces, cuts = cut(texts, render, arguments.pieces, rng, known)
+    size = f"{len(texts)} formulas and {len(pieces)} pieces of them"
+    texts, pictures = [*texts, *pieces], np.concatenate([pictures, cuts])
     limit = arguments.limit or 1000
-    known = set(texts)
+    known |= set(pieces)
     tests = {"test formulas": (*load(render, "test", limit, known), render)}
     real_texts, real_pictures = load_real(known)
     tests["real renderings"] = (real_texts[:limit], real_pictures[:limit], None)
-    choosing = max(1, min(300, len(texts) // 10))
-    vocabulary = Vocabulary.of(texts[choosing:], " ", min_count=2)
+    vocabulary = Vocabulary.of(texts, " ", min_count=2)
     print(
-        f"{len(texts) - choosing} formulas train, {choosing} choose, "
+        f"{size} train, {choosing} choose, "
         f"{', '.join(f'{len(rows[0])} {name}' for name, rows in tests.items())}; "
         f"{vocabulary.vocabulary_size()} ids",
         flush=True,
@@ -177,17 +216,13 @@ def main():
         max_length=MOST_TOKENS,
         name="formulas",
     )
-    make = make_batch(
-        texts[choosing:], pictures[choosing:], vocabulary, arguments.batch_size
-    )
-    chosen = texts[:choosing], pictures[:choosing], vocabulary
+    make = make_batch(texts, pictures, vocabulary, arguments.batch_size)
     runs.train(
         model,
         runs.Batches(make, arguments.steps, 1),
-        lambda model: -judge(model, *chosen, None)[0]["edit"],
+        lambda model: -judge(model, *chosen, vocabulary, None)[0]["edit"],
         arguments,
     )
-    size = f"{len(texts) - choosing} training formulas"
     metrics = {}
     search = {"beam_width": arguments.beam, "length_penalty": 0.6}
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -203,7 +238,7 @@ def main():
         draw(pictures[0], tokens, answer["attention_scores"][0], path)
     card = {
         "description": "Writes pictures of formulas as LaTeX.",
-        "data": f"im2latex-100k (formulas from arXiv), rendered by matplotlib; {size}.",
+        "data": f"im2latex-100k (formulas from arXiv), rendered; {size} train.",
         "metrics": metrics,
     }
     asked = as_inputs(pictures[:10])

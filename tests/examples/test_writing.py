@@ -49,7 +49,7 @@ SMALL = "--epochs 1 --steps 2 --batch-size 4 --beam 2".split()
         ),
         pytest.param(
             "formulas",
-            ["--limit", "6", "--formulas", "40"],
+            ["--limit", "6", "--formulas", "40", "--pieces", "30"],
             "test_formulas.png",
             ["test formulas: BLEU", "real renderings: BLEU"],
             marks=needs_data,
@@ -123,6 +123,20 @@ def test_attention_that_moves_on_is_told_from_one_that_jumps(example):
         "lengths": np.array([5, 5]),
     }
     assert spelling.forward_share(answer) == (3 + 2) / 6
+
+
+def test_pieces_are_all_that_can_be_cut_out_and_rendered(example, rng):
+    formulas = example("formulas")
+    text, render = "a _ { 1 } + \\frac { b } { 2 }", formulas.Renderer()
+    tokens = text.split()
+    spans = [" ".join(tokens[i:j]) for j in range(14) for i in range(j)]
+    closed = [span for span in spans if span.count("{") == span.count("}")]
+    expected = {span for span in closed if render(span) is not None} - {"a", text}
+    pieces, pictures = formulas.cut([text], render, 1000, rng, {"a", text})
+    assert len(pieces) == len(pictures) and set(pieces) == expected
+    assert {"1", "+", "a _ { 1 }", "\\frac { b } { 2 }"} < expected
+    np.testing.assert_array_equal(pictures[pieces.index("+")], render("+"))
+    assert len(formulas.cut([text], render, 3, rng, {text})[0]) == 3
 
 
 def test_pointing_is_right_on_the_thing_only(example):
