@@ -229,7 +229,7 @@ def main():
     )
     runs.train(
         model,
-        runs.Batches(data.make_batch(arguments.batch_size), arguments.steps, 1),
+        data.make_batch(arguments.batch_size),
         lambda model: -judge(model, data.validation, vocabulary, None)[0],
         arguments,
         loss=SmoothedCrossentropy(0.1, reduction="mean_with_sample_weight"),

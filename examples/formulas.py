@@ -216,10 +216,9 @@ def main():
         max_length=MOST_TOKENS,
         name="formulas",
     )
-    make = make_batch(texts, pictures, vocabulary, arguments.batch_size)
     runs.train(
         model,
-        runs.Batches(make, arguments.steps, 1),
+        make_batch(texts, pictures, vocabulary, arguments.batch_size),
         lambda model: -judge(model, *chosen, vocabulary, None)[0]["edit"],
         arguments,
     )

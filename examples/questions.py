@@ -94,9 +94,7 @@ def main():
     )
     runs.train(
         model,
-        runs.Batches(
-            make_batch(vocabularies, arguments.batch_size), arguments.steps, 1
-        ),
+        make_batch(vocabularies, arguments.batch_size),
         lambda model: 1 - judge(model, validation, vocabularies, None)[0].mean(),
         arguments,
         learning_rate=1e-3,

@@ -168,7 +168,7 @@ def main():
     choosing = join(validation, chosen, 2 * ROOM)
     runs.train(
         model,
-        runs.Batches(make_batch(train, arguments.batch_size), arguments.steps, 1),
+        make_batch(train, arguments.batch_size),
         lambda model: judge(model, *choosing)[1],
         arguments,
     )

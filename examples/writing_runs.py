@@ -1,11 +1,13 @@
 """What the examples share whose models write about sound and images."""
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_attn import Decoder
 from keras_attn.serving import Client, Server, export
@@ -25,27 +27,27 @@ def make_parser(description, name, epochs, steps):
     return parser
 
 
-class Batches(keras.utils.PyDataset):
-    """Batches that are made when they are needed, each by a generator of its own.
+def batches(make, steps, seed):
+    """Batches without end, each made by a generator of its own when it is needed.
 
     Args:
-        make: Function of a generator that returns a batch, `(inputs, labels, weights)`.
+        make: Function of a generator that returns a batch, `(inputs, labels, weights)`;
+            texts and sounds may be of another length in each.
         steps: Int, batches of an epoch.
         seed: Int.
     """
 
-    def __init__(self, make, steps, seed):
-        super().__init__()
-        self.make, self.steps, self.seed, self.epoch = make, steps, seed, 0
+    def run():
+        for epoch in itertools.count():
+            for index in range(steps):
+                yield make(np.random.default_rng([seed, epoch, index]))
 
-    def __len__(self):
-        return self.steps
+    def spec(array):
+        shape = (None, None) if array.ndim == 2 else (None, *array.shape[1:])
+        return tf.TensorSpec(shape, array.dtype)
 
-    def __getitem__(self, index):
-        return self.make(np.random.default_rng([self.seed, self.epoch, index]))
-
-    def on_epoch_end(self):
-        self.epoch += 1
+    specs = keras.tree.map_structure(spec, next(run()))
+    return tf.data.Dataset.from_generator(run, output_signature=specs).prefetch(2)
 
 
 def with_target(inputs, labels):
@@ -76,9 +78,12 @@ class KeepBest(keras.callbacks.Callback):
             self.model.set_weights(self.weights)
 
 
-def train(model, batches, error, arguments, learning_rate=2e-3, loss=None):
-    """Trains under XLA and keeps the epoch with the lowest `error(model)`."""
-    steps = arguments.epochs * len(batches)
+def train(model, make, error, arguments, learning_rate=2e-3, loss=None):
+    """Trains under XLA and keeps the epoch with the lowest `error(model)`.
+
+    `make` makes a batch, see `batches`.
+    """
+    steps = arguments.epochs * arguments.steps
     schedule = keras.optimizers.schedules.CosineDecay(
         1e-4,
         steps - steps // 20,
@@ -95,9 +100,10 @@ def train(model, batches, error, arguments, learning_rate=2e-3, loss=None):
     )
     started = time.perf_counter()
     model.fit(
-        batches,
+        batches(make, arguments.steps, 1),
         epochs=arguments.epochs,
-        shuffle=False,
+        steps_per_epoch=arguments.steps,
+        shuffle=False,  # each batch is random anyway
         callbacks=[KeepBest(error, every=max(1, arguments.epochs // 10))],
         verbose=2,
     )
