@@ -10,11 +10,14 @@ from tests.gradients import BACKEND
 
 def largest_array(function, *tensors):
     """Elements of the largest array in what XLA makes of `function`."""
-    text = {"tensorflow": _tensorflow_text, "jax": _jax_text}[BACKEND](
-        function, [ops.convert_to_tensor(x) for x in tensors]
-    )
-    shapes = re.findall(r"\b(?:f32|bf16|f16|pred|s32)\[([\d,]+)\]", text)
+    pattern = r"\b(?:f32|bf16|f16|pred|s32)\[([\d,]+)\]"
+    shapes = re.findall(pattern, _text(function, tensors))
     return max(np.prod([int(n) for n in shape.split(",")]) for shape in shapes)
+
+
+def count_sorts(function, *tensors):
+    """How often XLA sorts, which costs far more than to find the largest."""
+    return len(re.findall(r"\bsort\(", _text(function, tensors)))
 
 
 def multiplications(function, *tensors):
@@ -23,6 +26,11 @@ def multiplications(function, *tensors):
     return {"tensorflow": _tensorflow_flops, "jax": _jax_flops}[BACKEND](
         function, tensors
     )
+
+
+def _text(function, tensors):
+    compile_to_text = {"tensorflow": _tensorflow_text, "jax": _jax_text}[BACKEND]
+    return compile_to_text(function, [ops.convert_to_tensor(x) for x in tensors])
 
 
 def _tensorflow_text(function, tensors):

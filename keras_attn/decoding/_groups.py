@@ -9,7 +9,7 @@ from keras_attn.decoding._steps import LOWEST
 
 
 class Advanced(NamedTuple):
-    """The next hypotheses, and those that have ended, `(b, beams)` each.
+    """The next hypotheses, `(b, beams)`, and those that have ended, `(b, 2 * beams)`.
 
     tokens: The last tokens of the next ones.
     origins: Which beam each of them continues.
@@ -71,13 +71,14 @@ class Groups:
         tokens, origins = places % ids, places // ids + first
         ends = tokens == self.end_token_id
         _, going_on = ops.top_k(ops.where(ends, 2 * LOWEST, ranks), self.width)
-        best = slice(None, self.width)
+        # Slices of what `top_k` has found would make XLA sort everything instead.
+        is_best = ops.arange(2 * self.width) < self.width
         return Advanced(
             take_along(tokens, going_on),
             take_along(origins, going_on),
             take_along(totals, going_on),
-            origins[:, best],
-            ops.where(ends[:, best], totals[:, best], LOWEST),
+            origins,
+            ops.where(ops.logical_and(ends, is_best), totals, LOWEST),
         )
 
     def _count(self, advanced, ids):
@@ -92,7 +93,7 @@ class Groups:
         size = pools.scores.shape[1] // self.number
         merged = [
             _part(pools, size, group)
-            .joined(_part(finished, self.width, group))
+            .joined(_part(finished, 2 * self.width, group))
             .best(size)
             for group in range(self.number)
         ]

@@ -76,7 +76,8 @@ def keep_likely(logits, top_k=None, top_p=None):
     """Logits `(b, v)` with the lowest number in place of those that are not kept."""
     size = logits.shape[-1]
     if top_k is not None and top_k < size:
-        least = ops.top_k(logits, top_k)[0][:, -1:]
+        # Not the last one: XLA would sort everything for a slice.
+        least = ops.min(ops.top_k(logits, top_k)[0], axis=-1, keepdims=True)
         logits = ops.where(logits < least, LOWEST, logits)
     if top_p is not None and top_p < 1:
         ordered = ops.flip(ops.sort(logits, axis=-1), axis=-1)

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_attn.decoding import beam_search, greedy_search
 from tests.comparison import assert_same
+from tests.compiled import count_sorts
 from tests.decoding.oracle import END, SLOTS, START, Options, Toy, beam, best_of_all
 from tests.gradients import BACKEND, MODES, QUICKEST, in_mode
 
@@ -461,3 +462,21 @@ def test_refuses_coverage_of_no_attention():
 def test_refuses_to_guess_the_number_of_rows():
     with pytest.raises(ValueError, match=r"must hold a tensor \(batch, \.\.\.\)"):
         beam_search(lambda *x: x, [ops.zeros(())], {}, 2, 1, 4, 3)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch has no compiled mode here")
+@pytest.mark.parametrize("num_groups", [1, 2])
+def test_a_compiled_search_sorts_no_vocabulary(rng, num_groups):
+    toy = Toy(rng, rows=2, ids=40)
+
+    def run(logits):
+        step, *others = toy.arguments(5)
+        return beam_search(
+            lambda tokens, states: (logits, *step(tokens, states)[1:]),
+            *others,
+            beam_width=4,
+            num_groups=num_groups,
+            diversity=0.5,
+        ).tokens
+
+    assert count_sorts(run, rng.normal(size=(8, 40)).astype("float32")) == 0

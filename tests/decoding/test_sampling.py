@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_attn.decoding import greedy_search, sample
 from keras_attn.decoding.sampling import keep_likely
+from tests.compiled import count_sorts
 from tests.decoding.oracle import END, START, Toy
 from tests.gradients import BACKEND, MODES, in_mode
 
@@ -152,3 +153,10 @@ def test_padding_is_not_written_however_hot_it_is():
 def test_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         sample(*coin(LOGITS, 2), 3, seed=0, **options)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch has no compiled mode here")
+def test_the_most_likely_are_found_without_sorting(rng):
+    logits = rng.normal(size=(2, 40)).astype("float32")
+    assert count_sorts(lambda x: keep_likely(x, top_k=5), logits) == 0
+    assert count_sorts(lambda x: keep_likely(x, top_p=0.5), logits) == 1
