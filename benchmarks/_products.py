@@ -34,9 +34,9 @@ def glimpse_products(
 ) -> Callable[[], Any]:
     """Products of a step of the page `glimpse`, without those two numbers wide."""
     del side  # only what is seen is multiplied
-    wide = ((batch, units), (units, units))
+    wide: Shapes = ((batch, units), (units, units))
     # Of what is seen, of what and where together, of that and of the state.
-    look = [((batch, size**2), (size**2, units // 2)), wide, wide, wide]
+    look: list[Shapes] = [((batch, size**2), (size**2, units // 2)), wide, wide, wide]
     return _multiply(look * glimpses)
 
 
