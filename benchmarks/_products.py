@@ -1,4 +1,4 @@
-"""The matrix products of a training step and nothing else: what no layer can beat."""
+"""The matrix products of a training step and nothing else."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +32,11 @@ def attention_products(
 def glimpse_products(
     batch: int, side: int, size: int, glimpses: int, units: int
 ) -> Callable[[], Any]:
-    """Products of a step of the page `glimpse`, without those two numbers wide."""
+    """Products of a step of the page `glimpse`, without those two numbers wide.
+
+    7 % of them could be spared: those with the first state, which is zero, and those
+    for slopes of pixels.
+    """
     del side  # only what is seen is multiplied
     wide: Shapes = ((batch, units), (units, units))
     # Of what is seen, of what and where together, of that and of the state.

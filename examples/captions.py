@@ -58,7 +58,7 @@ class Scenes:
 class Emoji:
     """Glyphs of one style; the test is another style, or other glyphs."""
 
-    # What a place sees is half a glyph, where three levels see a quarter.
+    # A place sees 46 of the 64 pixels along a side, where three levels see 22.
     network: ClassVar = {"widths": (24, 48, 96, 160), "dropout": 0.2}
 
     def __init__(self, arguments):
