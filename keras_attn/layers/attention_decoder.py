@@ -1,7 +1,7 @@
 from typing import Any
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from keras_attn.layers._checks import (
     check_axes,
@@ -238,7 +238,9 @@ class AttentionDecoder(keras.layers.Layer):
         mask = None if mask is None else mask[:, None]
 
         def body(states, xs):
-            step_drawn = None if drawn is None else xs[-1][:, None]
+            step_drawn = None
+            if drawn is not None:
+                step_drawn = tree.map_structure(lambda x: x[:, None], xs[-1])
             context, weights, choice = self.attention.attend(
                 states[0][:, None], memory, key, mask, step_drawn
             )
@@ -252,7 +254,8 @@ class AttentionDecoder(keras.layers.Layer):
 
         xs = _steps(inputs, inputs_mask)
         if drawn is not None:
-            xs = (*xs, ops.transpose(drawn, (1, 0, 2)))
+            by_step = tree.map_structure(lambda x: ops.transpose(x, (1, 0, 2)), drawn)
+            xs = (*xs, by_step)
         states, (outputs, weights, choice) = scan(body, states, xs)
         outputs, weights = (ops.transpose(x, (1, 0, 2)) for x in (outputs, weights))
         choice = {name: ops.transpose(value) for name, value in choice.items()}

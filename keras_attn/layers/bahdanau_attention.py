@@ -15,7 +15,7 @@ from keras_attn.ops.memory import (
 )
 from keras_attn.ops.softmax import masked_softmax
 from keras_attn.ops.stateless_dropout import dropout_factors
-from keras_attn.ops.stateless_random import random_gumbel
+from keras_attn.ops.stateless_random import random_gumbel, random_uniform
 
 ALIGNMENTS = ("additive", "bilinear", "dot", "scaled_dot")
 
@@ -50,6 +50,9 @@ class BahdanauAttention(ProjectingLayer):
             one that is drawn with the weights for probabilities, else the one of the
             largest weight. The gradient then reaches `value`, not the scores, which
             are to be trained by `ops.reinforce.reinforce_loss`. Without `dropout`.
+        soft_rate: Float in [0, 1], with `hard`. Share of the batch that in training
+            has the weighted sum all the same, whose gradient does reach the scores.
+            Xu et al. take 0.5, for less variance.
         kernel_initializer, bias_initializer: Initializers of the projections, and
             of `scale`.
         kernel_regularizer, bias_regularizer: Regularizers of the same.
@@ -76,7 +79,8 @@ class BahdanauAttention(ProjectingLayer):
         `return_attention_scores=True` also the weights, `(batch, *memory)` or
         `(batch, time, *memory)`, before dropout. With `return_choice=True` also a dict
         of float32 tensors like the query without its width: `log_prob` of the slot
-        that was taken and `entropy` of the weights, zeros where there is no slot.
+        that was taken and `entropy` of the weights, zeros where there is no slot;
+        where the weighted sum was taken, `log_prob` is zero too.
 
     Raises:
         ValueError: If an argument has the wrong rank, width, batch, mask or value.
@@ -102,6 +106,7 @@ class BahdanauAttention(ProjectingLayer):
         use_bias=True,
         dropout=0.0,
         hard=False,
+        soft_rate=0.0,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
@@ -141,11 +146,21 @@ class BahdanauAttention(ProjectingLayer):
                 "`dropout` must be 0 with `hard`, where there is one weight. "
                 f"Received: dropout={dropout}"
             )
+        if not 0 <= soft_rate <= 1:
+            raise ValueError(
+                f"`soft_rate` must be in [0, 1]. Received: soft_rate={soft_rate}"
+            )
+        if soft_rate and not hard:
+            raise ValueError(
+                "`soft_rate` needs `hard=True`, without which all is soft. "
+                f"Received: soft_rate={soft_rate}"
+            )
         self.supports_masking = True
         self.units = units
         self.alignment = alignment
         self.dropout = dropout
         self.hard = hard
+        self.soft_rate = soft_rate
         self.seed = seed
         self.query_projection = self.key_projection = self.bilinear = self.scale = None
         self.factor = 1.0
@@ -253,7 +268,7 @@ class BahdanauAttention(ProjectingLayer):
             memory: Tensor `(batch, slots, value_dim)`.
             projected_key: Tensor `(batch, slots, width)`.
             mask: Optional bool tensor that broadcasts to `(batch, time, slots)`.
-            drawn: Optional tensor `(batch, time, slots)` of `draw`.
+            drawn: Optional result of `draw`.
 
         Returns:
             Context `(batch, time, value_dim)`, weights `(batch, time, slots)` and the
@@ -267,8 +282,14 @@ class BahdanauAttention(ProjectingLayer):
             scores = dot_scores(query, projected_key, self.factor)
         weights = masked_softmax(scores, mask)
         if self.hard:
-            chosen, choice = choose_slot(scores, drawn, mask)
-            return ops.matmul(ops.cast(chosen, memory.dtype), memory), weights, choice
+            noise, *soft = drawn or (None,)
+            chosen, choice = choose_slot(scores, noise, mask)
+            read = ops.cast(chosen, weights.dtype)
+            if soft:
+                read = ops.where(soft[0], weights, read)
+                log_prob = ops.where(soft[0][..., 0], 0.0, choice["log_prob"])
+                choice = {**choice, "log_prob": log_prob}
+            return ops.matmul(read, memory), weights, choice
         dropped = weights if drawn is None else weights * drawn
         return ops.matmul(dropped, memory), weights, {}
 
@@ -284,17 +305,23 @@ class BahdanauAttention(ProjectingLayer):
     def draw(self, query, memory, training):
         """What is random about `(batch, time, slots)`, `None` where nothing is.
 
-        Factors of dropout on the weights, or with `hard` what is added to the scores.
-        Drawn for all steps at once, so that a loop over steps draws nothing.
+        Factors of dropout on the weights, or with `hard` a tuple: what is added to the
+        scores, and with `soft_rate` who is soft, bool `(batch, time, 1)`. Drawn for
+        all steps at once, so that a loop over steps draws nothing.
         """
         if not training or not (self.dropout or self.hard):
             return None
         shape = (*ops.shape(query)[:2], ops.shape(memory)[1])
         seed = self.seed_generator.next()
         if self.hard:
-            return random_gumbel(seed, 0, shape)
+            noise = random_gumbel(seed, 0, shape)
+            return (noise, self._draw_soft(seed, shape)) if self.soft_rate else (noise,)
         factors = dropout_factors(seed, 0, shape, self.dropout)
         return ops.cast(factors, self.compute_dtype)
+
+    def _draw_soft(self, seed, shape):
+        soft = random_uniform(seed, 1, (shape[0], 1, 1)) < self.soft_rate
+        return ops.broadcast_to(soft, (*shape[:2], 1))
 
     def check_choice(self, return_choice):
         """Raises where a choice is asked for that nobody makes."""
@@ -336,5 +363,6 @@ class BahdanauAttention(ProjectingLayer):
             "alignment": self.alignment,
             "dropout": self.dropout,
             "hard": self.hard,
+            "soft_rate": self.soft_rate,
             "seed": self.seed,
         }

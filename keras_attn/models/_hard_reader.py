@@ -15,11 +15,13 @@ class HardReader(Reader):
     """A `Reader` whose `attention` may be hard.
 
     Hard attention is trained by REINFORCE: the slot that was drawn for a token is
-    rewarded with the log-likelihood of that token, held against a moving average.
+    rewarded with the log-likelihood of that token, held against a moving average. What
+    is soft all the same learns by the gradient of the tokens' loss.
 
     Args:
         attention: `"soft"` or `"hard"`.
         entropy_weight: Float, what the entropy of hard attention is worth.
+        soft_rate, seed: See `BahdanauAttention`.
         **arguments: Those of `Reader`.
     """
 
@@ -31,6 +33,7 @@ class HardReader(Reader):
         vocabulary_size,
         attention="soft",
         entropy_weight=0.01,
+        soft_rate=0.5,
         seed=None,
         **kwargs,
     ):
@@ -43,17 +46,18 @@ class HardReader(Reader):
                 "`entropy_weight` must be at least 0. "
                 f"Received: entropy_weight={entropy_weight}"
             )
+        options = {"hard": True, "soft_rate": soft_rate, "seed": seed}
         super().__init__(
             sources,
             make_read,
             gate,
             vocabulary_size,
-            hard=attention == "hard",
-            seed=seed,
+            attention_options=options if attention == "hard" else None,
             **kwargs,
         )
         self.attention = attention
-        self.entropy_weight, self.seed = entropy_weight, seed
+        self.entropy_weight, self.soft_rate = entropy_weight, soft_rate
+        self.seed = seed
         self.baseline: Any = None
         if attention == "hard":
             self.baseline = MovingAverage(name="baseline")

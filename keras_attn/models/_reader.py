@@ -18,7 +18,7 @@ class Reader(EncoderDecoder):
             of the sources to a memory `(batch, *slots, dim)`, its bool mask and, if it
             is not the mean of the memory, what the decoder begins with, `(batch, dim)`.
         gate: Bool, see `AttentionDecoder`.
-        hard, seed: See `BahdanauAttention`.
+        attention_options: Optional dict of further arguments of `BahdanauAttention`.
         **arguments: Those that a subclass documents.
     """
 
@@ -48,8 +48,7 @@ class Reader(EncoderDecoder):
         start_token_id=2,
         end_token_id=3,
         max_length=32,
-        hard=False,
-        seed=None,
+        attention_options=None,
         dtype=None,
         **kwargs,
     ):
@@ -60,7 +59,12 @@ class Reader(EncoderDecoder):
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         read, bridge = make_read(policy), Bridge("lstm", units, policy)
         decoder = attentive_decoder(
-            policy, "lstm", units, hard=hard, seed=seed, gate=gate, coverage=coverage
+            policy,
+            "lstm",
+            units,
+            attention_options=attention_options,
+            gate=gate,
+            coverage=coverage,
         )
         writer = Writer(vocabulary_size, embedding_dim, decoder, dropout, policy)
         target = keras.Input((None,), dtype="int32", name="target")

@@ -101,15 +101,23 @@ def attentive_decoder(
     units,
     alignment="additive",
     attend="before",
-    hard=False,
-    seed=None,
+    attention_options=None,
     **options,
 ):
-    """An `AttentionDecoder` with a cell and an alignment of one width."""
+    """An `AttentionDecoder` with a cell and an alignment of one width.
+
+    Args:
+        attention_options: Optional dict of further arguments of `BahdanauAttention`.
+        **options: Those of `AttentionDecoder`.
+    """
     return AttentionDecoder(
         CELLS[cell](units, dtype=policy, name="cell"),
         BahdanauAttention(
-            units, alignment, hard=hard, seed=seed, dtype=policy, name="attention"
+            units,
+            alignment,
+            **(attention_options or {}),
+            dtype=policy,
+            name="attention",
         ),
         attend,
         **options,

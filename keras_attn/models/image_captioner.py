@@ -18,7 +18,8 @@ class ImageCaptioner(HardReader):
     REINFORCE, which `fit` adds to any loss of logits: the place that was drawn for a
     word is rewarded with the word's log-likelihood, and held against the moving average
     of all. (The reward of Xu et al. is the log-likelihood of the whole caption, of
-    which this is the part that belongs to the word; it is the less noisy.)
+    which this is the part that belongs to the word; it is the less noisy.) As in the
+    paper, half of the images of a batch are read softly all the same.
 
     A functional model on `{"image", "target"}`: float32 `(batch, *image_shape)` in [0,
     1], int32 `(batch, time)` what the decoder reads, as in `Seq2Seq`. The output is a
@@ -32,6 +33,8 @@ class ImageCaptioner(HardReader):
         attention: `"soft"` or `"hard"`.
         entropy_weight: Float, what the entropy of hard attention is worth, which keeps
             it from ceasing to try other places.
+        soft_rate: Float in [0, 1], share of the images that hard attention reads
+            softly in training. 0 is REINFORCE alone, which learns far slower.
         units: Int, width of the decoder.
         embedding_dim: Int, width of the embedding and of the readout.
         dropout: Float in [0, 1), on embedding and readout.
@@ -55,6 +58,7 @@ class ImageCaptioner(HardReader):
         "widths",
         "attention",
         "entropy_weight",
+        "soft_rate",
         "seed",
         *HardReader.writing,
     )
@@ -67,6 +71,7 @@ class ImageCaptioner(HardReader):
         widths=(32, 64, 128),
         attention="soft",
         entropy_weight=0.01,
+        soft_rate=0.5,
         seed=None,
         **kwargs,
     ):
@@ -89,6 +94,7 @@ class ImageCaptioner(HardReader):
             vocabulary_size,
             attention=attention,
             entropy_weight=entropy_weight,
+            soft_rate=soft_rate,
             seed=seed,
             **kwargs,
         )

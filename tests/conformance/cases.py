@@ -318,7 +318,7 @@ CASES = {
     ),
     "ImageCaptioner": reader(ImageCaptioner, (8, 8, 3), (3, 4), image=(8, 8, 3)),
     "ImageCaptioner-hard": reader(
-        ImageCaptioner, (8, 8, 3), (3, 4), "hard", 0.1, 1, image=(8, 8, 3)
+        ImageCaptioner, (8, 8, 3), (3, 4), "hard", 0.1, 0.5, 1, image=(8, 8, 3)
     ),
     "ImageToMarkup": reader(ImageToMarkup, (8, 8, 1), (3, 4), 3, image=(8, 8, 1)),
     "AskAttendAnswer": reader(

@@ -63,6 +63,8 @@ def test_every_argument_is_in_the_config(subject):
             continue  # which may be for so many heads
         if name == "dropout" and config.get("hard"):
             continue  # which takes one slot, of which there is nothing to drop
+        if name == "soft_rate" and config.get("hard") is False:
+            continue  # where all is soft
         if name == "coverage" and config.get("context", "attention") != "attention":
             continue  # which has no attention to cover anything
         if name == "num_glimpses" and getattr(layer, "location_policy", None):

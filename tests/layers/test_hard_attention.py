@@ -26,9 +26,10 @@ def slots_of(context, memory):
     return np.where(same.any(axis=-1), same.argmax(axis=-1), -1)
 
 
-def twins(**arguments):
+def twins(**options):
     """A hard and a soft layer with the same weights."""
-    hard, soft = BahdanauAttention(4, hard=True, seed=1), BahdanauAttention(4)
+    hard = BahdanauAttention(4, hard=True, seed=1, **options)
+    soft = BahdanauAttention(4)
     for layer in (hard, soft):
         layer.build((None, None, 3), (None, SLOTS, 6))
     rng = np.random.default_rng(3)
@@ -106,6 +107,68 @@ def test_on_average_its_gradient_is_that_of_soft_attention(rng):
     error = found.std(axis=0) / np.sqrt(groups)
     np.testing.assert_array_less(np.abs(found.mean(axis=0) - expected[0]), 4.5 * error)
     assert error.max() < 0.1 * np.abs(expected).max()
+
+
+def test_a_share_of_the_batch_is_soft_in_training_and_all_its_steps_are(batch):
+    query = np.tile(batch[0][:1], (2000, 1, 1))
+    memory = np.tile(batch[1][:1], (2000, 1, 1))
+    hard, soft = twins(soft_rate=0.3)
+    expected = ops.convert_to_numpy(soft(query, memory))
+    context, choice = hard(query, memory, return_choice=True, training=True)
+    context = ops.convert_to_numpy(context)
+    is_soft = np.isclose(context, expected, atol=1e-6).all(axis=(1, 2))
+    assert abs(is_soft.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 2000)
+    assert (slots_of(context, memory)[~is_soft] >= 0).all()
+    log_prob = ops.convert_to_numpy(choice["log_prob"])
+    np.testing.assert_array_equal((log_prob == 0).all(axis=1), is_soft)
+    np.testing.assert_array_equal((log_prob == 0).any(axis=1), is_soft)
+    assert (slots_of(ops.convert_to_numpy(hard(query, memory)), memory) >= 0).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_soft_has_the_gradient_of_soft_attention(batch, mode):
+    query, memory, mask = batch
+    hard, soft = twins(soft_rate=1.0)
+
+    def loss(layer, **options):
+        def function(query, memory):
+            kept = ops.convert_to_tensor(mask)
+            context = layer(query, memory, value_mask=kept, training=True, **options)
+            return ops.sum(ops.sin(3.0 * (context[0] if options else context)))
+
+        return function
+
+    found = gradients(
+        loss(hard, return_choice=True),
+        [query, memory],
+        hard.trainable_weights,
+        mode=mode,
+    )
+    expected = gradients(loss(soft), [query, memory], soft.trainable_weights)
+    assert_same(found, expected)
+    assert np.abs(found[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("attend", ["before", "after"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_decoder_is_soft_for_whole_sequences(batch, attend, mode):
+    query, memory = (np.tile(x[:1], (200, 1, 1)) for x in batch[:2])
+    attention = BahdanauAttention(4, hard=True, soft_rate=0.5, seed=1)
+    decoder = AttentionDecoder(keras.layers.GRUCell(4), attention, attend)
+    tensors = [ops.convert_to_tensor(x) for x in (query, memory)]
+    decoder(*tensors)  # built outside of any compilation
+
+    def call(inputs, memory):
+        return decoder(inputs, memory, return_choice=True, training=True)
+
+    outputs, choice = in_mode(call, mode)(*tensors)
+    slots = slots_of(ops.convert_to_numpy(outputs)[..., 4:], memory)
+    is_soft = (slots < 0).all(axis=1)
+    np.testing.assert_array_equal((slots < 0).any(axis=1), is_soft)
+    assert 60 < is_soft.sum() < 140
+    log_prob = ops.convert_to_numpy(choice["log_prob"])
+    np.testing.assert_array_equal(log_prob[is_soft], 0.0)
+    assert (log_prob[~is_soft] < 0).all()
 
 
 @pytest.mark.parametrize("attend", ["before", "after"])
@@ -240,3 +303,10 @@ def test_what_is_not_chosen_cannot_be_asked_for(batch):
         decoder(query, memory, return_choice=True)
     with pytest.raises(ValueError, match=r"`dropout` must be 0 with `hard`.*0\.1"):
         BahdanauAttention(4, hard=True, dropout=0.1)
+
+
+def test_refuses_what_is_no_share_or_soft_already():
+    with pytest.raises(ValueError, match=r"`soft_rate` must be in \[0, 1\].*1\.5"):
+        BahdanauAttention(4, hard=True, soft_rate=1.5)
+    with pytest.raises(ValueError, match=r"`soft_rate` needs `hard=True`.*0\.5"):
+        BahdanauAttention(4, soft_rate=0.5)
