@@ -40,14 +40,23 @@ class Renderer:
     def __call__(self, formula):
         """The picture, or `None` where it cannot be rendered or does not fit."""
         try:
-            image = np.asarray(self.parser.parse(f"${formula}$", dpi=DPI).image)
+            parsed = self.parser.parse(f"${joined(formula)}$", dpi=DPI)
         except (ValueError, RuntimeError):
             return None
+        image = np.asarray(parsed.image)
         rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
         if not len(rows):
             return None
         ink = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         return on_canvas(ink)
+
+
+def joined(formula):
+    """The tokens with a space only where a command would run into a letter.
+
+    Where there are more, matplotlib writes indices and powers on the line.
+    """
+    return re.sub(r"(\\[a-zA-Z]+ )(?=[a-zA-Z])| ", r"\1", formula)
 
 
 def on_canvas(ink):
