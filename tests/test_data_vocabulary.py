@@ -19,6 +19,11 @@ def test_characters_need_no_separator():
     assert vocabulary.id_to_token(4) == "b"
 
 
+def test_no_text_holds_a_special_id():
+    vocabulary = Vocabulary(["a", "b"], " ")
+    assert vocabulary.tokenize(["a <pad> b </s> <s> <unk>"]) == [[4, 1, 5, 1, 1, 1]]
+
+
 def test_nothing_is_written_after_the_end():
     assert Vocabulary("ab").detokenize([[4, 3, 5, 0]]) == ["a"]
 

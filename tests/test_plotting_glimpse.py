@@ -6,6 +6,9 @@ import pytest
 
 from keras_attn.ops.glimpse import glimpse
 from keras_attn.plotting import (
+    glimpse as plotting,
+)
+from keras_attn.plotting import (
     glimpse_animation,
     glimpse_grid,
     glimpse_path,
@@ -46,6 +49,10 @@ def test_the_path_goes_through_the_middle_of_what_was_looked_at(image):
     line = ax.lines[0].get_xydata()
     np.testing.assert_allclose(line, [[4.5, 5.5], [-0.5, 11.5]])
     assert ax.get_ylim() == (11.5, -0.5)  # the first row is on top
+    np.testing.assert_allclose(ax.lines[1].get_xydata(), line[:1])  # where it begins
+    first, last = (patch.get_edgecolor() for patch in ax.patches)
+    assert first == pytest.approx(plt.get_cmap(plotting.COLORS)(0.0))
+    assert last == pytest.approx(plt.get_cmap(plotting.COLORS)(1.0))
 
 
 def test_views_are_what_the_retina_shows(image):
@@ -73,12 +80,20 @@ def test_colours_are_drawn_in_colour(rng):
     plt.close("all")
 
 
-def test_an_animation_has_a_picture_for_each_glimpse(image, tmp_path):
+def test_an_animation_has_a_picture_for_each_glimpse(image, tmp_path, monkeypatch):
     from PIL import Image
 
-    glimpse_animation(image, LOCATIONS, tmp_path / "look.gif", 3, 2)
+    drawn = []
+
+    def path(image, locations, *arguments, **options):
+        drawn.append(len(locations))
+        return glimpse_path(image, locations, *arguments, **options)
+
+    monkeypatch.setattr(plotting, "glimpse_path", path)
+    glimpse_animation(image, LOCATIONS, tmp_path / "look.gif", 3, 2, 4.0)
+    assert drawn[-3:] == [1, 2, 3]
     with Image.open(io.BytesIO((tmp_path / "look.gif").read_bytes())) as film:
-        assert film.n_frames == 3
+        assert film.n_frames == 3 and film.info["duration"] == 250
         pictures = []
         for step in range(3):
             film.seek(step)

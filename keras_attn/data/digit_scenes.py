@@ -87,8 +87,11 @@ class DigitScenes(EpochOrder):
                 f"at least 1 and at most that of a digit, {images.shape[1:3]}. "
                 f"Received: clutter={clutter}, clutter_size={clutter_size}"
             )
-        if shift < 0:
-            raise ValueError(f"`shift` must be at least 0. Received: shift={shift}")
+        if not 0 <= shift < min(images.shape[1:3]):
+            raise ValueError(
+                "`shift` must be at least 0 and less than a digit is long, "
+                f"{images.shape[1:3]}. Received: shift={shift}"
+            )
         self.images, self.labels = images, labels
         self.batch_size = batch_size
         self.size = size

@@ -40,8 +40,9 @@ class Vocabulary:
                 )
         self.separator = separator
         self.pieces = [*SPECIAL_PIECES, *pieces]
-        self._ids = {piece: i for i, piece in enumerate(self.pieces)}
-        if len(self._ids) < len(self.pieces):
+        # A text that has `</s>` or its like in it does not end there.
+        self._ids = {piece: len(SPECIAL_IDS) + i for i, piece in enumerate(pieces)}
+        if len(set(self.pieces)) < len(self.pieces):
             raise ValueError("`pieces` must all differ, from `</s>` and its like too.")
 
     @classmethod

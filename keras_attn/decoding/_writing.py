@@ -1,9 +1,11 @@
 """The loop that writes one token a row at each step, however it is chosen."""
 
+import math
 from typing import Any, NamedTuple
 
 from keras import ops, tree
 
+from keras_attn.decoding._pool import is_real
 from keras_attn.decoding._steps import (
     as_tensors,
     check_lengths,
@@ -23,7 +25,7 @@ class Written(NamedTuple):
     tokens: int32 `(b, max_length)`, the end token included where one was written,
         zeros after it.
     lengths: int32 `(b,)`, the number of them.
-    log_probabilities: float32 `(b,)`.
+    log_probabilities: float32 `(b,)`; minus infinity where a row could not go on.
     emitted: What each step emitted, `(b, max_length, ...)`, zeros after the end.
     """
 
@@ -57,8 +59,11 @@ def write(
         scores = log_probabilities(logits, count, min_length, end_token_id)
         chosen = ops.cast(choose(scores, count), "int32")
         score = ops.take_along_axis(scores, chosen[:, None], axis=-1)[:, 0]
+        # Where nothing may be written, be it that the logits are NaN, a row ends.
+        possible = is_real(score)
+        total = total + ops.where(active, ops.where(possible, score, -math.inf), 0.0)
+        active = ops.logical_and(active, possible)
         last = ops.where(active, chosen, 0)
-        total = total + ops.where(active, score, 0.0)
         lengths = lengths + ops.cast(active, "int32")
         emitted = tree.map_structure(lambda now: keep_rows(active, now), emitted)
         tokens = write_history(tokens, last, count)

@@ -15,7 +15,7 @@ from keras_attn.decoding._steps import (
     first_tokens,
 )
 from keras_attn.decoding._trace import Trace
-from keras_attn.layers._checks import check_counts
+from keras_attn.layers._checks import check_counts, check_weights
 
 
 class Hypotheses(NamedTuple):
@@ -107,7 +107,7 @@ def beam_search(
     check_lengths(min_length, max_length)
     check_counts(beam_width=beam_width, n_best=n_best, num_groups=num_groups)
     _check_widths(beam_width, n_best, num_groups)
-    _check_weights(
+    check_weights(
         length_penalty=length_penalty,
         coverage_penalty=coverage_penalty,
         diversity=diversity,
@@ -145,9 +145,3 @@ def _check_widths(beam_width, n_best, num_groups):
             f"`num_groups` must divide beam_width={beam_width}. "
             f"Received: num_groups={num_groups}"
         )
-
-
-def _check_weights(**weights):
-    for name, weight in weights.items():
-        if not weight >= 0:
-            raise ValueError(f"`{name}` must be at least 0. Received: {name}={weight}")

@@ -39,7 +39,9 @@ def greedy_search(
         The named tuple of tokens int32 `(b, max_length)`, the end token included where
         one was written, zeros after it; lengths int32 `(b,)` that count them;
         `log_probabilities` of the rows, float32 `(b,)`; and `emitted` stacked to
-        `(b, max_length, ...)`, zeros where a row has ended.
+        `(b, max_length, ...)`, zeros where a row has ended. A row of which no token
+        is possible, or whose logits are NaN, ends there with a log-probability of
+        minus infinity.
 
     Raises:
         ValueError: If a length or the end token is out of range.

@@ -53,7 +53,9 @@ def sample(
     seed = ops.stack([ops.cast(seed, "int32"), ops.zeros((), "int32")])
 
     def choose(scores, count):
-        scores = ops.where(is_real(scores), scores / temperature, LOWEST)
+        below = scores - ops.max(scores, axis=-1, keepdims=True)
+        below = below / max(temperature, 1e-30)  # by which float32 can divide
+        scores = ops.where(is_real(scores), below, LOWEST)
         kept = keep_likely(scores, top_k, top_p)
         uniform = random_uniform(seed, count, ops.shape(scores))
         # The largest of logits with Gumbel noise falls on each by its probability.
@@ -73,20 +75,31 @@ def sample(
 
 
 def keep_likely(logits, top_k=None, top_p=None):
-    """Logits `(b, v)` with the lowest number in place of those that are not kept."""
+    """Logits `(b, v)` with the lowest number in place of those that are not kept.
+
+    Of equal ones the first are kept.
+    """
     size = logits.shape[-1]
     if top_k is not None and top_k < size:
         # Not the last one: XLA would sort everything for a slice.
         least = ops.min(ops.top_k(logits, top_k)[0], axis=-1, keepdims=True)
-        logits = ops.where(logits < least, LOWEST, logits)
+        logits = ops.where(_largest(logits, least, top_k), logits, LOWEST)
     if top_p is not None and top_p < 1:
         ordered = ops.flip(ops.sort(logits, axis=-1), axis=-1)
         shares = ops.softmax(ordered, axis=-1)
-        before = ops.cumsum(shares, axis=-1) - shares
-        least = ops.where(before < top_p, ordered, -LOWEST)
-        least = ops.min(least, axis=-1, keepdims=True)
-        logits = ops.where(logits < least, LOWEST, logits)
+        kept = ops.cumsum(shares, axis=-1) - shares < top_p
+        least = ops.min(ops.where(kept, ordered, -LOWEST), axis=-1, keepdims=True)
+        count = ops.sum(ops.cast(kept, "int32"), axis=-1, keepdims=True)
+        logits = ops.where(_largest(logits, least, count), logits, LOWEST)
     return logits
+
+
+def _largest(logits, least, count):
+    """Where the `count` largest are, of which the last is `least`; ties by their id."""
+    larger, tied = logits > least, logits == least
+    room = count - ops.sum(ops.cast(larger, "int32"), axis=-1, keepdims=True)
+    first = ops.cumsum(ops.cast(tied, "int32"), axis=-1) <= room
+    return ops.logical_or(larger, ops.logical_and(tied, first))
 
 
 def _check(temperature, top_k, top_p):

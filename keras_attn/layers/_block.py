@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_attn.layers._checks import check_counts, check_rates
 from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._feed_forward import FeedForward
 from keras_attn.layers._head_positions import get_positions, serialize_positions
@@ -53,25 +54,13 @@ class Block(ProjectingLayer):
             bias_constraint,
             **kwargs,
         )
-        for name, count in (
-            ("num_heads", num_heads),
-            ("intermediate_dim", intermediate_dim),
-        ):
-            if not isinstance(count, int) or count < 1:
-                raise ValueError(
-                    f"`{name}` must be an int of at least 1. Received: {name}={count!r}"
-                )
+        check_counts(num_heads=num_heads, intermediate_dim=intermediate_dim)
         if normalization not in NORMALIZATIONS:
             raise ValueError(
                 f"`normalization` must be one of {tuple(NORMALIZATIONS)}. "
                 f"Received: normalization={normalization!r}"
             )
-        for name, rate in (
-            ("dropout", dropout),
-            ("stochastic_depth", stochastic_depth),
-        ):
-            if not 0 <= rate < 1:
-                raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate}")
+        check_rates(dropout=dropout, stochastic_depth=stochastic_depth)
         self.supports_masking = True
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim

@@ -1,5 +1,8 @@
 """Checks of call arguments that name the argument, what came and what was expected."""
 
+import math
+import numbers
+
 import keras
 
 
@@ -11,13 +14,35 @@ def check_rank(name, shape, ranks, meaning):
         )
 
 
-def check_counts(**counts):
-    """Raises unless each is an int of at least 1."""
+def check_counts(least=1, **counts):
+    """Raises unless each is an int of at least `least`."""
     for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
+        if not isinstance(count, int) or isinstance(count, bool) or count < least:
             raise ValueError(
-                f"`{name}` must be an int of at least 1. Received: {name}={count!r}"
+                f"`{name}` must be an int of at least {least}. "
+                f"Received: {name}={count!r}"
             )
+
+
+def check_rates(**rates):
+    """Raises unless each is a share that leaves something over."""
+    for name, rate in rates.items():
+        if not _is_number(rate) or not 0 <= rate < 1:
+            raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
+
+
+def check_weights(**weights):
+    """Raises unless each is a finite number of at least 0."""
+    for name, weight in weights.items():
+        if not _is_number(weight) or not 0 <= weight < math.inf:
+            raise ValueError(
+                f"`{name}` must be a finite number of at least 0. "
+                f"Received: {name}={weight!r}"
+            )
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real)
 
 
 def check_cell(cell):

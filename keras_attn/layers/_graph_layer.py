@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_attn.layers._checks import check_counts
 from keras_attn.layers._projecting import ProjectingLayer, clone
 
 
@@ -13,7 +14,7 @@ class GraphLayer(ProjectingLayer):
 
     def __init__(self, units, activation=None, **kwargs):
         super().__init__(**kwargs)
-        check_count("units", units)
+        check_counts(units=units)
         self.supports_masking = True
         self.units = units
         self.activation = keras.activations.get(activation)
@@ -41,14 +42,6 @@ class GraphLayer(ProjectingLayer):
             "units": self.units,
             "activation": keras.activations.serialize(self.activation),
         }
-
-
-def check_count(name, count, least=1):
-    """Raises unless an argument of the constructor is an int of at least `least`."""
-    if not isinstance(count, int) or count < least:
-        raise ValueError(
-            f"`{name}` must be an int of at least {least}. Received: {name}={count!r}"
-        )
 
 
 def check_choice(name, value, choices):

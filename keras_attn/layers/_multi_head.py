@@ -3,7 +3,13 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_mask, check_shape, known_values
+from keras_attn.layers._checks import (
+    check_counts,
+    check_mask,
+    check_rates,
+    check_shape,
+    known_values,
+)
 from keras_attn.layers._head_positions import get_positions, serialize_positions
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.ops.dot_product_attention import (
@@ -66,20 +72,13 @@ class MultiHead(ProjectingLayer):
             "output_dim": output_dim,
             "window": window,
         }
-        for name, size in sizes.items():
-            if size is not None and (not isinstance(size, int) or size < 1):
-                raise ValueError(
-                    f"`{name}` must be an int of at least 1. Received: {name}={size!r}"
-                )
+        check_counts(**{k: v for k, v in sizes.items() if v is not None})
         if num_heads % groups:
             raise ValueError(
                 "`num_key_value_heads` must divide `num_heads`. Received: "
                 f"num_key_value_heads={groups}, num_heads={num_heads}"
             )
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                f"`dropout` must be in [0, 1). Received: dropout={dropout}"
-            )
+        check_rates(dropout=dropout)
         if implementation not in IMPLEMENTATIONS:
             raise ValueError(
                 f"`implementation` must be one of {IMPLEMENTATIONS}. "

@@ -8,6 +8,7 @@ from keras_attn.layers._checks import (
     check_cell,
     check_mask,
     check_rank,
+    check_weights,
     check_width,
 )
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
@@ -101,10 +102,7 @@ class AttentionDecoder(keras.layers.Layer):
             raise ValueError(
                 f"`attend` must be one of {ORDERS}. Received: attend={attend!r}"
             )
-        if coverage < 0:
-            raise ValueError(
-                f"`coverage` must be at least 0. Received: coverage={coverage}"
-            )
+        check_weights(coverage=coverage)
         self.supports_masking = True
         self.gate, self.coverage = gate, coverage
         self.gate_projection: Any = None

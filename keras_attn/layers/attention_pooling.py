@@ -1,7 +1,6 @@
 import keras
 
-from keras_attn.layers._checks import check_width
-from keras_attn.layers._graph_layer import check_count
+from keras_attn.layers._checks import check_counts, check_width
 from keras_attn.layers._graph_members import graph_members
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.ops.graph_pooling import pool_graphs, softmax_over_graphs
@@ -51,7 +50,7 @@ class AttentionPooling(ProjectingLayer):
 
     def __init__(self, units, use_bias=True, **kwargs):
         super().__init__(use_bias=use_bias, **kwargs)
-        check_count("units", units)
+        check_counts(units=units)
         self.units = units
 
     def build(self, nodes_shape):

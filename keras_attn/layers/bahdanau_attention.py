@@ -3,7 +3,13 @@ import math
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_axes, check_mask, check_rank, check_width
+from keras_attn.layers._checks import (
+    check_axes,
+    check_mask,
+    check_rank,
+    check_rates,
+    check_width,
+)
 from keras_attn.layers._projecting import ProjectingLayer, clone
 from keras_attn.ops.alignment import additive_scores, dot_scores
 from keras_attn.ops.hard_attention import choose_slot
@@ -137,10 +143,7 @@ class BahdanauAttention(ProjectingLayer):
             )
         if units is not None and (not isinstance(units, int) or units < 1):
             raise ValueError(f"`units` must be at least 1. Received: units={units!r}")
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                f"`dropout` must be in [0, 1). Received: dropout={dropout}"
-            )
+        check_rates(dropout=dropout)
         if hard and dropout:
             raise ValueError(
                 "`dropout` must be 0 with `hard`, where there is one weight. "

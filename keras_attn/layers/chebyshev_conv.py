@@ -1,9 +1,9 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_width
+from keras_attn.layers._checks import check_counts, check_width
 from keras_attn.layers._graph_arguments import read_edges
-from keras_attn.layers._graph_layer import GraphLayer, check_choice, check_count
+from keras_attn.layers._graph_layer import GraphLayer, check_choice
 from keras_attn.ops.graph.chebyshev import chebyshev_filter
 from keras_attn.ops.graph.normalization import NORMALIZATIONS
 from keras_attn.ops.memory import zero_masked
@@ -62,7 +62,7 @@ class ChebyshevConv(GraphLayer):
         **kwargs,
     ):
         super().__init__(units, activation, use_bias=use_bias, **kwargs)
-        check_count("order", order, least=0)
+        check_counts(least=0, order=order)
         check_choice("normalization", normalization, NORMALIZATIONS)
         if largest_eigenvalue is None and normalization is None:
             raise ValueError(

@@ -1,8 +1,7 @@
 import keras
 
-from keras_attn.layers._checks import check_width
+from keras_attn.layers._checks import check_counts, check_width
 from keras_attn.layers._graph_arguments import check_given
-from keras_attn.layers._graph_layer import check_count
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.layers.message_passing import MessagePassing
 
@@ -60,9 +59,9 @@ class EdgeConv(MessagePassing, ProjectingLayer):
         **kwargs,
     ):
         super().__init__(use_bias=use_bias, **kwargs)
-        check_count("units", units)
+        check_counts(units=units)
         if hidden_units is not None:
-            check_count("hidden_units", hidden_units)
+            check_counts(hidden_units=hidden_units)
         self.units = units
         self.hidden_units = hidden_units
         self.epsilon = epsilon

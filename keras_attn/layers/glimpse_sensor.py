@@ -17,7 +17,8 @@ class GlimpseSensor(keras.layers.Layer):
     Around each location it cuts square patches, each twice as wide as the one before,
     and shrinks them to one size by the means of squares of pixels. Location (0, 0) is
     the middle of the image, (-1, -1) its upper left and (1, 1) its lower right corner.
-    What lies outside the image is zero, and so is a pixel that is NaN.
+    What lies outside the image is zero, and so is a pixel that is NaN or
+    infinite.
 
     Args:
         size: Int, pixels along a side of what is seen at each scale.

@@ -1,9 +1,9 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_width
+from keras_attn.layers._checks import check_counts, check_rates, check_width
 from keras_attn.layers._graph_arguments import check_given, read_edges
-from keras_attn.layers._graph_layer import GraphLayer, check_count
+from keras_attn.layers._graph_layer import GraphLayer
 from keras_attn.layers._projecting import clone
 from keras_attn.ops.memory import zero_masked
 
@@ -75,11 +75,8 @@ class GraphAttention(GraphLayer):
         **kwargs,
     ):
         super().__init__(units, activation, use_bias=use_bias, **kwargs)
-        check_count("num_heads", num_heads)
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                f"`dropout` must be in [0, 1). Received: dropout={dropout}"
-            )
+        check_counts(num_heads=num_heads)
+        check_rates(dropout=dropout)
         self.num_heads = num_heads
         self.concatenate = concatenate
         self.self_loops = self_loops

@@ -1,9 +1,9 @@
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_width
+from keras_attn.layers._checks import check_counts, check_width
 from keras_attn.layers._graph_arguments import read_edges
-from keras_attn.layers._graph_layer import GraphLayer, check_choice, check_count
+from keras_attn.layers._graph_layer import GraphLayer, check_choice
 from keras_attn.layers._sparse_nodes import check_sparse_nodes, project_sparse_nodes
 from keras_attn.ops.graph.normalization import NORMALIZATIONS, propagate
 from keras_attn.ops.graph.wide_product import wide_product
@@ -88,7 +88,7 @@ class GraphConv(GraphLayer):
         super().__init__(units, activation, use_bias=use_bias, **kwargs)
         check_choice("normalization", normalization, NORMALIZATIONS)
         if input_dim is not None:
-            check_count("input_dim", input_dim)
+            check_counts(input_dim=input_dim)
         self.normalization = normalization
         self.self_loops = self_loops
         self.input_dim = input_dim

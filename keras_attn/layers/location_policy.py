@@ -2,7 +2,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.layers._checks import check_counts, check_rank, check_width
+from keras_attn.layers._checks import (
+    check_counts,
+    check_rank,
+    check_weights,
+    check_width,
+)
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.ops.gaussian_policy import gaussian_log_prob, gaussian_sample
 from keras_attn.ops.spread_points import spread_points
@@ -81,7 +86,8 @@ class LocationPolicy(ProjectingLayer):
             bias_constraint,
             **kwargs,
         )
-        if not std > 0:
+        check_weights(std=std)
+        if not std:
             raise ValueError(f"`std` must be above 0. Received: std={std}")
         if hidden_units is not None:
             check_counts(hidden_units=hidden_units)

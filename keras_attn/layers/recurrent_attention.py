@@ -3,7 +3,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_cell, check_counts, check_rank
+from keras_attn.layers._checks import check_cell, check_counts, check_rank, check_rates
 from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._projecting import ProjectingLayer
 from keras_attn.layers.glimpse_network import GlimpseNetwork
@@ -116,6 +116,7 @@ class RecurrentAttention(ProjectingLayer):
             )
         check_cell(cell)
         check_counts(num_classes=num_classes, num_glimpses=num_glimpses)
+        check_rates(dropout=dropout)
         if location_policy.num_steps not in (None, num_glimpses - 1):
             raise ValueError(
                 "`location_policy` must have a step for each glimpse but the first, "

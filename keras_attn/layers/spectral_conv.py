@@ -2,13 +2,14 @@ import keras
 from keras import ops
 
 from keras_attn.layers._checks import (
+    check_counts,
     check_mask,
     check_rank,
     check_shape,
     check_width,
 )
 from keras_attn.layers._graph_arguments import NODES_MEANING
-from keras_attn.layers._graph_layer import GraphLayer, check_count
+from keras_attn.layers._graph_layer import GraphLayer
 from keras_attn.layers._projecting import clone
 from keras_attn.ops.graph.spectral import interpolate, spectral_filter
 from keras_attn.ops.memory import zero_masked
@@ -68,7 +69,7 @@ class SpectralConv(GraphLayer):
     ):
         super().__init__(units, activation, use_bias=use_bias, **kwargs)
         if knots is not None:
-            check_count("knots", knots, least=2)
+            check_counts(least=2, knots=knots)
         if not largest_eigenvalue > 0:
             raise ValueError(
                 "`largest_eigenvalue` must be positive. "

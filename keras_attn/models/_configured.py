@@ -12,6 +12,15 @@ class ConfiguredModel(keras.Model):
 
     arguments: tuple[str, ...] = ()
 
+    def __init__(self, *args, **kwargs):
+        unknown = sorted(set(kwargs) - {"name", "trainable"})
+        if unknown:  # which Keras would leave aside
+            raise ValueError(
+                f"{type(self).__name__} has no arguments of these names. "
+                f"Received: {', '.join(unknown)}"
+            )
+        super().__init__(*args, **kwargs)
+
     def get_config(self):
         values = {name: getattr(self, name) for name in self.arguments}
         return {

@@ -6,10 +6,10 @@ from typing import Any
 from keras import ops
 
 from keras_attn.decoding import search
+from keras_attn.layers._checks import check_counts, check_rank
 from keras_attn.models._begun import Begun
 from keras_attn.models._configured import ConfiguredModel
 from keras_attn.models._scheduled_sampling import ScheduledSampling, check_rate
-from keras_attn.models._stack import check_counts
 from keras_attn.models._token_ids import TokenIds, at_least_one_step
 
 
@@ -72,7 +72,7 @@ class EncoderDecoder(ConfiguredModel):
                 f"`source` must hold {sorted(self.reads)}. Received: {sorted(source)}"
             )
         tensors = {
-            name: ops.convert_to_tensor(source[name], dtype)
+            name: _as_read(name, source[name], dtype)
             for name, dtype in self.reads.items()
         }
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -143,6 +143,7 @@ class EncoderDecoder(ConfiguredModel):
             and their sum `score` float32 `(batch,)`.
         """
         given = ops.convert_to_tensor(target, "int32")
+        check_rank("target", given.shape, (2,), "(batch, target_time)")
         self.token_ids["target"].check("target", given)
         target = at_least_one_step(given)
         start = ops.full_like(target[:, :1], self.start_token_id)
@@ -155,6 +156,16 @@ class EncoderDecoder(ConfiguredModel):
         scores = ops.where(ops.not_equal(target, 0), scores, 0.0)
         scores = scores[:, : ops.shape(given)[1]]
         return {"token_scores": scores, "score": ops.sum(scores, axis=-1)}
+
+
+def _as_read(name, value, dtype):
+    value = ops.convert_to_tensor(value)
+    if dtype == "float32" and ops.dtype(value) == "uint8":
+        raise ValueError(
+            f"`{name}` must be floats in [0, 1]: divide bytes by 255. "
+            f"Received: {name}.dtype=uint8"
+        )
+    return ops.cast(value, dtype)
 
 
 def _agrees(shape, expected):

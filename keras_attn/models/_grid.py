@@ -3,17 +3,29 @@
 import numpy as np
 from keras import layers, ops
 
+from keras_attn.layers._checks import check_counts
+
 
 class Grid:
     """Convolutions, each level of which halves the image.
 
     Args:
         widths: Ints, channels of the levels.
-        strides: For each level the steps of its pooling, `(height, width)`.
         policy: Dtype policy.
+        most_across: Optional int; levels after so many halve the height only.
     """
 
-    def __init__(self, widths, strides, policy):
+    def __init__(self, widths, policy, most_across=None):
+        if not isinstance(widths, list | tuple) or not widths:
+            raise ValueError(
+                "`widths` must hold the channels of at least one level. "
+                f"Received: widths={widths!r}"
+            )
+        for width in widths:
+            check_counts(widths=width)
+        across = len(widths) if most_across is None else most_across
+        strides = [(2, 2 if i < across else 1) for i in range(len(widths))]
+        self.smallest = tuple(int(side) for side in np.prod(strides, axis=0))
         self.levels = [
             (
                 layers.Conv2D(
@@ -27,6 +39,15 @@ class Grid:
 
     def __call__(self, image):
         """`(b, height, width, channels)` -> `(b, rows, columns, width)`."""
+        if any(
+            size < least
+            for size, least in zip(image.shape[1:3], self.smallest, strict=True)
+        ):
+            raise ValueError(
+                f"`image_shape` must be at least {self.smallest} high and wide for "
+                f"{len(self.levels)} levels of `widths`. "
+                f"Received: image_shape={tuple(image.shape[1:])}"
+            )
         x = with_places(image)
         for convolution, norm, pooling in self.levels:
             x = pooling(ops.relu(norm(convolution(x))))
@@ -46,7 +67,7 @@ def with_places(image):
 
 def check_image_shape(image_shape):
     """Raises unless it is a tuple of height, width and channels."""
-    sizes = tuple(image_shape)
+    sizes = tuple(image_shape) if isinstance(image_shape, tuple | list) else ()
     if len(sizes) != 3 or not all(isinstance(size, int) and size > 0 for size in sizes):
         raise ValueError(
             "`image_shape` must be three ints, height, width and channels. "

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attn.layers._checks import check_weights
 from keras_attn.models._reader import Reader
 from keras_attn.ops.reinforce import reinforce_loss
 
@@ -41,11 +42,7 @@ class HardReader(Reader):
             raise ValueError(
                 f"`attention` must be one of {KINDS}. Received: attention={attention!r}"
             )
-        if entropy_weight < 0:
-            raise ValueError(
-                "`entropy_weight` must be at least 0. "
-                f"Received: entropy_weight={entropy_weight}"
-            )
+        check_weights(entropy_weight=entropy_weight)
         options = {"hard": True, "soft_rate": soft_rate, "seed": seed}
         super().__init__(
             sources,
@@ -85,8 +82,8 @@ class HardReader(Reader):
         weight = ops.cast(ops.not_equal(x["target"], 0), "float32")
         if sample_weight is not None:
             weight = weight * ops.cast(sample_weight, "float32")
-        total = ops.maximum(ops.sum(weight), keras.config.epsilon())
-        baseline = self.baseline(ops.sum(weight * reward) / total)
+        total = ops.sum(weight)
+        baseline = self.baseline(ops.sum(weight * reward), total)
         surrogate = reinforce_loss(
             y_pred["log_prob"],
             reward,
@@ -94,7 +91,9 @@ class HardReader(Reader):
             y_pred["entropy"],
             self.entropy_weight,
         )
-        return loss + ops.sum(weight * surrogate) / total
+        surrogate = ops.sum(weight * surrogate)
+        surrogate = surrogate / ops.maximum(total, keras.config.epsilon())
+        return loss + self._aggregate_additional_loss(surrogate)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if isinstance(y_pred, dict):
@@ -103,10 +102,13 @@ class HardReader(Reader):
 
 
 class MovingAverage(keras.layers.Layer):
-    """What a number has been on average; the first time what it is.
+    """What batches have had on average; the first time what the first one has.
+
+    A batch without weight, or whose mean is no number, leaves the average as it is.
 
     Call arguments:
-        value: Scalar tensor, from now on part of the average.
+        total: Scalar tensor, the weighted sum of a batch.
+        weight: Scalar tensor, the sum of the weights.
 
     Returns:
         The average before that, without gradient.
@@ -123,12 +125,14 @@ class MovingAverage(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, value):
-        value = ops.stop_gradient(value)
+    def call(self, total, weight):
+        total = ops.stop_gradient(total)
+        counts = ops.logical_and(weight > 0, ops.isfinite(total))
         average = ops.convert_to_tensor(self.average)
+        value = ops.where(counts, total / ops.where(counts, weight, 1.0), average)
         before = ops.where(ops.equal(self.steps, 0), value, average)
         self.average.assign(self.momentum * before + (1 - self.momentum) * value)
-        self.steps.assign_add(1)
+        self.steps.assign_add(ops.cast(counts, "int32"))
         return before
 
 

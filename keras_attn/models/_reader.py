@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_attn.layers._checks import check_counts
 from keras_attn.models._encoder_decoder import EncoderDecoder
-from keras_attn.models._stack import check_counts
 from keras_attn.models._token_ids import check_token_ids
 from keras_attn.models._writer import Bridge, Writer, attentive_decoder
 

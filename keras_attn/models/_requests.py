@@ -6,9 +6,26 @@ A request that a model cannot answer is refused; XLA knows no such checks.
 import tensorflow as tf
 
 
+def checked_rows(inputs):
+    """The inputs, which must all have equally many rows."""
+    names = sorted(inputs)
+    first = names[0]
+    checks = [
+        tf.debugging.assert_equal(
+            tf.shape(inputs[name])[0],
+            tf.shape(inputs[first])[0],
+            f"`{name}` must have as many rows as `{first}`",
+        )
+        for name in names[1:]
+    ]
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(value) for name, value in inputs.items()}
+
+
 def checked_lengths(name, inputs, padded):
     """The int32 lengths `inputs[name]`, `(b,)`, of the rows of `inputs[padded]`."""
-    lengths, size = inputs[name], tf.shape(inputs[padded])[1]
+    rows = checked_rows({name: inputs[name], padded: inputs[padded]})
+    lengths, size = rows[name], tf.shape(inputs[padded])[1]
     message = f"`{name}` must lie between 0 and the size of `{padded}`"
     checks = [
         tf.debugging.assert_non_negative(lengths, message),

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers, ops
 
+from keras_attn.layers._checks import check_counts
 from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._normalization import normalization_layer
 from keras_attn.layers._quantized import policy_at
@@ -165,12 +166,3 @@ def check_arguments(positions, **counts):
             f"`positions` must be one of {POSITIONS}. Received: positions={positions!r}"
         )
     check_counts(**counts)
-
-
-def check_counts(**counts):
-    """Raises unless each argument is an int of at least 1."""
-    for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(
-                f"`{name}` must be an int of at least 1. Received: {name}={count!r}"
-            )

@@ -2,8 +2,13 @@
 
 import tensorflow as tf
 
-from keras_attn.data.tokenizers import UNKNOWN_ID
-from keras_attn.models._requests import checked_ids, checked_lengths, checked_steps
+from keras_attn.data.tokenizers import SPECIAL_IDS, UNKNOWN_ID
+from keras_attn.models._requests import (
+    checked_ids,
+    checked_lengths,
+    checked_rows,
+    checked_steps,
+)
 
 
 def signatures(model, vocabulary=None, options=None, reading=None):
@@ -55,6 +60,7 @@ class Request(tf.Module):
             self.specs[name] = tf.TensorSpec(shape, dtype, name=name)
 
     def __call__(self, inputs):
+        inputs = checked_rows(inputs)
         return {name: self._read(name, inputs) for name in self.model.reads}
 
     def _read(self, name, inputs):
@@ -68,6 +74,7 @@ class Request(tf.Module):
         return inputs[name]
 
     def score(self, inputs):
+        inputs = checked_rows(inputs)
         allowed = self.model.token_ids["target"]
         target = checked_ids("target_lengths", inputs, "target", allowed)
         return self.model.score(self(inputs), target)
@@ -86,8 +93,9 @@ class Words(tf.Module):
             )
         self.text, self.allowed = name, allowed
         self.separator = vocabulary.separator
-        keys = tf.constant(vocabulary.pieces)
-        values = tf.range(size, dtype=tf.int64)
+        special = len(SPECIAL_IDS)  # which no text holds, whatever is written in it
+        keys = tf.constant(vocabulary.pieces[special:], tf.string)
+        values = tf.range(special, size, dtype=tf.int64)
         self.table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(keys, values),
             default_value=UNKNOWN_ID,

@@ -1,10 +1,10 @@
 import keras
 from keras import layers, ops
 
+from keras_attn.layers._checks import check_counts
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
 from keras_attn.models._grid import Grid, check_image_shape
 from keras_attn.models._reader import Reader, everywhere
-from keras_attn.models._stack import check_counts
 from keras_attn.models._token_ids import TokenIds
 from keras_attn.models._writer import dense
 
@@ -121,7 +121,7 @@ class _Asker:
     """From image and question to the memory of both, and what was read of it."""
 
     def __init__(self, vocabulary_size, widths, units, num_hops, policy):
-        self.grid = Grid(widths, [(2, 2)] * len(widths), policy)
+        self.grid = Grid(widths, policy)
         self.meet = dense(policy, "meet", units, "relu")
         self.place = dense(policy, "place", units, "tanh")
         self.embedding = layers.Embedding(

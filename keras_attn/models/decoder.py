@@ -28,6 +28,7 @@ class Decoder(keras.Model):
         self.model = model
         self.options = dict(options or {})
         self.built = True
+        self.autocast = False  # 16 bits do not hold sound: what reads it casts
 
     def call(self, source):
         return self.model.decode(source, **self.options)

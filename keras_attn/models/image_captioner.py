@@ -78,7 +78,7 @@ class ImageCaptioner(HardReader):
         image_shape = check_image_shape(image_shape)
 
         def make_read(policy):
-            grid = Grid(widths, [(2, 2)] * len(widths), policy)
+            grid = Grid(widths, policy)
 
             def read(image):
                 memory = grid(image)

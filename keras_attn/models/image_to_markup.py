@@ -1,10 +1,10 @@
 import keras
 from keras import layers, ops
 
+from keras_attn.layers._checks import check_counts
 from keras_attn.models._both_ways import BothWays
 from keras_attn.models._grid import Grid, check_image_shape
 from keras_attn.models._reader import Reader, everywhere
-from keras_attn.models._stack import check_counts
 
 
 @keras.saving.register_keras_serializable("keras_attn")
@@ -66,12 +66,7 @@ class _RowReader:
     """From an image to a grid whose rows are read in both directions."""
 
     def __init__(self, widths, units, policy):
-        strides = [(2, 2) if level < 3 else (2, 1) for level in range(len(widths))]
-        self.grid, self.units, self.policy = (
-            Grid(widths, strides, policy),
-            units,
-            policy,
-        )
+        self.grid, self.units, self.policy = Grid(widths, policy, 3), units, policy
         self.rows = BothWays(layers.LSTM, units, policy, "rows")
         self.starts = None
 

@@ -1,12 +1,12 @@
 import keras
 from keras import layers, ops
 
+from keras_attn.layers._checks import check_counts
 from keras_attn.layers._dropout import Dropout
 from keras_attn.layers._pair_steps import PairSteps
 from keras_attn.layers.log_mel import LogMel
 from keras_attn.models._both_ways import BothWays
 from keras_attn.models._reader import Reader
-from keras_attn.models._stack import check_counts
 
 
 @keras.saving.register_keras_serializable("keras_attn")

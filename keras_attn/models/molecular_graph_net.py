@@ -1,7 +1,8 @@
 import keras
 from keras import layers, ops
 
-from keras_attn.layers._graph_layer import check_choice, check_count
+from keras_attn.layers._checks import check_counts
+from keras_attn.layers._graph_layer import check_choice
 from keras_attn.layers.attention_pooling import AttentionPooling
 from keras_attn.layers.edge_conv import EdgeConv
 from keras_attn.layers.graph_pooling import GraphPooling
@@ -83,8 +84,8 @@ class MolecularGraphNet(ConfiguredModel):
         poolings = (pooling,) if isinstance(pooling, str) else tuple(pooling)
         for name in poolings or (None,):
             check_choice("pooling", name, POOLINGS)
-        check_count("num_tasks", num_tasks)
-        check_count("num_layers", num_layers)
+        check_counts(num_tasks=num_tasks)
+        check_counts(num_layers=num_layers)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         inputs = {
             "nodes": keras.Input((None, node_features), name="nodes"),

@@ -1,11 +1,13 @@
 import keras
 from keras import layers, ops
 
+from keras_attn.layers._checks import check_axes, check_counts, check_weights
 from keras_attn.layers.glimpse_network import GlimpseNetwork
 from keras_attn.layers.glimpse_sensor import GlimpseSensor
 from keras_attn.layers.location_policy import LocationPolicy
 from keras_attn.layers.recurrent_attention import RecurrentAttention
 from keras_attn.models._configured import ConfiguredModel
+from keras_attn.models._grid import check_image_shape
 from keras_attn.ops.reinforce import baseline_loss, leave_one_out, reinforce_loss
 
 CELLS = ("relu", "lstm")
@@ -26,11 +28,16 @@ class RecurrentAttentionModel(ConfiguredModel):
     `evaluate` and `predict` take one pass by the means of the policy, which is
     deterministic. `evaluate` also reports what one pass with locations that are drawn
     is rewarded with, `sampled_accuracy`, or `sampled_reward` with a reward of your
-    own. No figure is that of several passes put together.
+    own. No figure is that of several passes put together, and like all `metrics` these
+    leave sample weights aside.
+
+    It is the model to fit, not a part of one: within another model nothing would be
+    added to the loss. `RecurrentAttention` is the layer for that.
 
     Args:
         image_shape: Ints `(height, width, channels)`.
-        num_classes: Int. With one class the loss is one of a single logit.
+        num_classes: Int. With one class the loss is one of a single logit, whose metric
+            is `keras.metrics.BinaryAccuracy(threshold=0.0)`.
         num_glimpses: Int, looks at an image, of which the first is at the middle.
         glimpse_size: Int, pixels along a side of a glimpse.
         num_scales: Int, see `GlimpseSensor`.
@@ -114,11 +121,8 @@ class RecurrentAttentionModel(ConfiguredModel):
         dtype=None,
         **kwargs,
     ):
-        if len(image_shape) != 3 or not all(image_shape):
-            raise ValueError(
-                "`image_shape` must be (height, width, channels). "
-                f"Received: image_shape={image_shape}"
-            )
+        image_shape = check_image_shape(image_shape)
+        check_weights(reinforce_weight=reinforce_weight)
         if cell not in CELLS:
             raise ValueError(f"`cell` must be one of {CELLS}. Received: cell={cell!r}")
         if baseline not in BASELINES:
@@ -127,10 +131,11 @@ class RecurrentAttentionModel(ConfiguredModel):
                 f"Received: baseline={baseline!r}"
             )
         least = 2 if baseline == "leave_one_out" else 1
-        if not isinstance(num_samples, int) or num_samples < least:
+        check_counts(num_samples=num_samples)
+        if num_samples < least:
             raise ValueError(
                 f"`num_samples` must be an int of at least {least} with "
-                f"baseline={baseline!r}. Received: num_samples={num_samples!r}"
+                f"baseline={baseline!r}. Received: num_samples={num_samples}"
             )
         if reward is not None and not callable(reward):
             raise ValueError(
@@ -159,7 +164,7 @@ class RecurrentAttentionModel(ConfiguredModel):
             dtype=policy,
             name="attention",
         )
-        image = keras.Input(tuple(image_shape), name="image")
+        image = keras.Input(image_shape, name="image")
         super().__init__(image, attention(image), **kwargs)
 
         self.attention = attention
@@ -194,20 +199,19 @@ class RecurrentAttentionModel(ConfiguredModel):
     ):
         if not training:
             drawn = self.attention(self._images(x), num_samples=1)
-            self.sampled_reward.update_state(
-                self._reward(y, drawn)[:, 0], sample_weight
-            )
+            self.sampled_reward.update_state(self._reward(y, drawn)[:, 0])
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         logits = self._drawn(y_pred["logits"])
         reward = self._reward(y, logits)
-        self.sampled_reward.update_state(ops.mean(reward, axis=1), sample_weight)
+        self.sampled_reward.update_state(ops.mean(reward, axis=1))
         loss = super().compute_loss(
             x, *_one_row_a_pass(y, logits, sample_weight), training
         )
         weight = 1.0
         if sample_weight is not None:
             weight = ops.cast(ops.reshape(sample_weight, (-1, 1)), "float32")
-        return loss + ops.mean(weight * self._reinforce(y, y_pred, reward))
+        surrogate = ops.mean(weight * self._reinforce(y, y_pred, reward))
+        return loss + self._aggregate_additional_loss(surrogate)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if isinstance(y_pred, dict):
@@ -269,7 +273,16 @@ class RecurrentAttentionModel(ConfiguredModel):
 
     def _images(self, inputs):
         """Images with an axis of channels, which may be left out where it is one."""
-        images = ops.convert_to_tensor(*keras.tree.flatten(inputs))
+        if isinstance(inputs, dict):
+            if set(inputs) != {"image"}:
+                raise ValueError(
+                    "Images that come by name must be named `image`. "
+                    f"Received: {sorted(inputs)}"
+                )
+            inputs = inputs["image"]
+        elif isinstance(inputs, list | tuple) and len(inputs) == 1:
+            (inputs,) = inputs
+        images = ops.convert_to_tensor(inputs)
         one = len(images.shape) == 3 and self.image_shape[-1] == 1
         return images[..., None] if one else images
 
@@ -288,6 +301,7 @@ class RecurrentAttentionModel(ConfiguredModel):
                 "`reward` must return one number for each row of logits, (rows,). "
                 f"Received: shape {tuple(reward.shape)} for logits {tuple(rows.shape)}"
             )
+        check_axes("reward", reward.shape, "logits", rows.shape, 1, "number of rows")
         reward = ops.cast(ops.stop_gradient(reward), "float32")
         return ops.reshape(reward, ops.shape(logits)[:2])
 
@@ -340,7 +354,13 @@ def _is_right(y, logits):
     """
     y = ops.convert_to_tensor(y)
     classes = logits.shape[-1]
-    if len(y.shape) == 2 and y.shape[-1] == classes > 1:
+    width = 1 if len(y.shape) == 1 else y.shape[-1]
+    if len(y.shape) > 2 or width not in (1, classes, None):
+        raise ValueError(
+            f"`y` must be classes, (batch,) or (batch, 1), or one-hot, (batch, "
+            f"{classes}); for others give a `reward`. Received: shape {tuple(y.shape)}"
+        )
+    if width != 1:
         y = ops.argmax(y, axis=-1)
     y = ops.cast(ops.reshape(y, (-1,)), "int32")
     return ops.cast(ops.equal(y, _found(logits, 0.0)), "float32")

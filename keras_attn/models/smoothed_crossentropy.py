@@ -26,7 +26,8 @@ class SmoothedCrossentropy(keras.losses.Loss):
         Scalar tensor, or one of `y_true`'s shape with `reduction=None`.
 
     Raises:
-        ValueError: If `label_smoothing` is out of range.
+        ValueError: If `label_smoothing` is out of range, the dtype has 16 bits, or
+            the labels are not ids.
 
     Example:
         >>> model.compile("adam", keras_attn.SmoothedCrossentropy(0.1))
@@ -48,10 +49,23 @@ class SmoothedCrossentropy(keras.losses.Loss):
                 "`label_smoothing` must be in [0, 1). "
                 f"Received: label_smoothing={label_smoothing}"
             )
+        if self.dtype in ("float16", "bfloat16"):
+            raise ValueError(
+                "`dtype` must not be of 16 bits, which do not hold token ids. "
+                f"Received: dtype={self.dtype}"
+            )
         self.label_smoothing = label_smoothing
 
     def call(self, y_true, y_pred):
-        ids = ops.cast(y_true, "int32")[..., None]
+        ids = ops.cast(y_true, "int32")
+        if len(ids.shape) < len(y_pred.shape):
+            ids = ids[..., None]
+        if len(ids.shape) != len(y_pred.shape) or ids.shape[-1] not in (1, None):
+            raise ValueError(
+                "`y_true` must be ids, of the shape of `y_pred` without its last axis. "
+                f"Received: y_true.shape={tuple(y_true.shape)}, "
+                f"y_pred.shape={tuple(y_pred.shape)}"
+            )
         right = ops.take_along_axis(y_pred, ids, axis=-1)[..., 0]
         aim = (1.0 - self.label_smoothing) * right
         if self.label_smoothing:

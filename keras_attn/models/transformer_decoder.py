@@ -3,12 +3,13 @@ from keras import ops
 
 from keras_attn.decoding import search
 from keras_attn.layers._checks import (
+    check_counts,
     check_lengths,
     check_rank,
     check_shape,
     known_values,
 )
-from keras_attn.models._stack import check_counts, logits_layer
+from keras_attn.models._stack import logits_layer
 from keras_attn.models._tower import Tower
 
 

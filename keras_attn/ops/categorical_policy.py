@@ -20,7 +20,7 @@ def categorical_sample(logits, noise=None, mask=None):
     scores = ops.cast(logits, "float32")
     if noise is not None:
         scores = scores + noise
-    return ops.cast(ops.argmax(_masked(scores, mask), axis=-1), "int32")
+    return ops.cast(ops.argmax(_kept(scores, mask), axis=-1), "int32")
 
 
 def categorical_log_prob(action, logits, mask=None):
@@ -34,7 +34,7 @@ def categorical_log_prob(action, logits, mask=None):
     Returns:
         float32 tensor `(...)`; 0, without gradient, where nothing may be drawn.
     """
-    scores = ops.log_softmax(_masked(ops.cast(logits, "float32"), mask), axis=-1)
+    scores = ops.log_softmax(_kept(logits, mask), axis=-1)
     log_prob = ops.sum(ops.where(is_chosen(action, logits), scores, 0.0), axis=-1)
     return log_prob if mask is None else ops.where(_any(mask, logits), log_prob, 0.0)
 
@@ -47,14 +47,16 @@ def is_chosen(action, logits):
 
 def categorical_entropy(logits, mask=None):
     """Entropy of the softmax of `(..., n)`, `(...)`; 0 where nothing may be drawn."""
-    scores = ops.log_softmax(_masked(ops.cast(logits, "float32"), mask), axis=-1)
+    scores = ops.log_softmax(_kept(logits, mask), axis=-1)
     terms = ops.exp(scores) * scores
     if mask is not None:
         terms = ops.where(mask, terms, 0.0)
     return -ops.sum(terms, axis=-1)
 
 
-def _masked(scores, mask):
+def _kept(logits, mask):
+    """Float32 logits, finite ones for what is masked or minus infinity."""
+    scores = ops.maximum(ops.cast(logits, "float32"), _LOWEST)
     return scores if mask is None else ops.where(mask, scores, _LOWEST)
 
 

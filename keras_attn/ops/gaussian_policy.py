@@ -31,7 +31,8 @@ def gaussian_log_prob(action, mean, std):
         Tensor `(...)`, the sum over the `d` entries.
     """
     std = ops.convert_to_tensor(std, mean.dtype)
-    distance = (ops.stop_gradient(action) - mean) / std
+    action = ops.cast(ops.stop_gradient(action), mean.dtype)
+    distance = (action - mean) / std
     return -ops.sum(
         0.5 * ops.square(distance) + ops.log(std) + 0.5 * math.log(2.0 * math.pi),
         axis=-1,

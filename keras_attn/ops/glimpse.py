@@ -6,7 +6,8 @@ from keras import backend, ops
 def glimpse(images, locations, size, num_scales=1):
     """Cuts square patches, each twice as wide as the one before, down to one size.
 
-    What lies outside the image is zero, and so is a pixel that is NaN. A location of -1
+    What lies outside the image is zero, and so is a pixel that is NaN or
+    infinite. A location of -1
     is the upper or left edge of the image, 1 the lower or right one, and the patch lies
     on the grid of the pixels, as near to the location as that grid allows; the wider
     patches of an odd `size` lie half a pixel further down and right.
@@ -43,7 +44,7 @@ def _clean(images):
     if ops.dtype(images) == "uint8":
         return ops.cast(images, "float32") / 255.0
     images = ops.cast(images, backend.result_type(images.dtype, "float32"))
-    return ops.where(ops.isnan(images), 0.0, images)
+    return ops.where(ops.isfinite(images), images, 0.0)
 
 
 def _corners(locations, height, width, size, widest):

@@ -1,5 +1,7 @@
 """A memory is what is attended: `(b, *slots, d)`, with a bool mask `(b, *slots)`."""
 
+import math
+
 from keras import ops
 
 
@@ -12,14 +14,16 @@ def flatten_slots(memory):
     """`(b, *slots, d)` -> `(b, s, d)`."""
     if len(memory.shape) == 3:
         return memory
-    return ops.reshape(memory, (ops.shape(memory)[0], -1, memory.shape[-1]))
+    batch, *slots, dim = ops.shape(memory)
+    return ops.reshape(memory, (batch, math.prod(slots), dim))
 
 
 def flatten_mask(mask):
     """`(b, *slots)` -> `(b, s)`; `None` stays `None`."""
     if mask is None or len(mask.shape) == 2:
         return mask
-    return ops.reshape(mask, (ops.shape(mask)[0], -1))
+    batch, *slots = ops.shape(mask)
+    return ops.reshape(mask, (batch, math.prod(slots)))
 
 
 def unflatten_slots(weights, memory):

@@ -51,7 +51,9 @@ def reinforce_loss(log_prob, reward, baseline=None, entropy=None, entropy_weight
     """
     advantage = _aligned("reward", reward, log_prob)
     if baseline is not None:
-        advantage = advantage - _aligned("baseline", baseline, log_prob)
+        baseline = _aligned("baseline", baseline, log_prob)
+        dtype = backend.result_type(advantage.dtype, baseline.dtype)
+        advantage = ops.cast(advantage, dtype) - ops.cast(baseline, dtype)
     loss = -ops.cast(ops.stop_gradient(advantage), log_prob.dtype) * log_prob
     if entropy is None:
         return loss

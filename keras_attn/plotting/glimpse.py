@@ -194,9 +194,9 @@ def glimpse_animation(
     """
     picture, locations = _picture(image), _locations(locations)
     _check_retina(size, num_scales)
-    if not frames_per_second > 0:
+    if not 0 < frames_per_second < math.inf:
         raise ValueError(
-            "`frames_per_second` must be above 0. "
+            "`frames_per_second` must be finite and above 0. "
             f"Received: frames_per_second={frames_per_second}"
         )
     views = _views(picture, locations, size, num_scales)

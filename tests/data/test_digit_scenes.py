@@ -47,6 +47,25 @@ def test_clutter_is_pieces_of_other_digits(digits):
     assert most == 3
 
 
+def test_each_batch_has_places_of_its_own(digits):
+    images = np.full((40, 6, 5, 1), 200, "uint8")
+    scenes = DigitScenes(images, np.zeros(40), 20, size=20, shuffle=False)
+    assert not np.array_equal(scenes[0][0], scenes[1][0])
+
+
+def test_clutter_is_whole_and_never_of_the_digit_itself(digits):
+    images, labels = digits
+    scenes = DigitScenes(images, labels, 20, size=60, clutter=1, clutter_size=4)
+    larger = DigitScenes(images, labels, 20, size=60, clutter=30, clutter_size=4)
+    sizes = set()
+    for picture, label in zip(scenes[0][0], scenes[0][1], strict=True):
+        (piece,) = {*np.unique(picture).tolist()} - {0, int(label)} or {0}
+        sizes.add(int((picture == piece).sum()) if piece else 0)
+    assert max(sizes) == 16
+    for picture, label in zip(*larger[0], strict=True):
+        assert (picture == label).sum() <= 30
+
+
 def test_the_brighter_pixel_shows_where_things_overlap(digits):
     images, labels = digits
     scenes = DigitScenes(images, labels, 20, size=6, clutter=4, clutter_size=5)
@@ -112,6 +131,7 @@ def test_a_digit_is_moved_within_its_image(rng):
         ({"clutter": -1}, "clutter=-1"),
         ({"clutter_size": 5}, "clutter_size=5"),
         ({"shift": -1}, "shift=-1"),
+        ({"shift": 4}, "shift=4"),
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_attn.decoding import sample
 from keras_attn.decoding.greedy import greedy_search
 from tests.gradients import MODES, in_mode
 
@@ -145,3 +146,26 @@ def test_refuses_no_steps(max_length):
     message = rf"`max_length` must be an int .* Received: max_length={max_length}"
     with pytest.raises(ValueError, match=message):
         search(follow((END,)), max_length)
+
+
+@pytest.mark.parametrize("nothing", [-np.inf, np.nan])
+@pytest.mark.parametrize("draw", [False, True])
+def test_a_row_without_a_possible_token_ends_there(nothing, draw):
+    """After one token, or before; and the other rows go on."""
+    table = follow((4, 5, END), (4, 5, END), (4, 5, END))
+    table[1, 4] = table[2, START] = nothing
+    rows = ops.arange(3, dtype="int32")
+    states = [rows, ops.zeros_like(rows)]
+    emitted = {"count": rows, "pair": ops.stack([rows, rows], axis=-1)}
+    arguments = (chain(table), states, emitted, START, END, 5)
+    if draw:
+        found = sample(*arguments, seed=0, temperature=1e-3)
+    else:
+        found = greedy_search(*arguments)
+    tokens = [[4, 5, END, 0, 0], [4, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(found.tokens, tokens)
+    np.testing.assert_array_equal(found.lengths, [3, 1, 0])
+    scores = ops.convert_to_numpy(found.log_probabilities)
+    assert np.isneginf(scores[1:]).all() and -1 < scores[0] < 0
+    pairs = ops.convert_to_numpy(found.emitted["pair"])
+    assert not pairs[1, 1:].any() and not pairs[2].any()

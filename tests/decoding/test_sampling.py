@@ -70,6 +70,21 @@ def test_what_is_kept_is_defined_by_sorting(rng):
         assert set(np.flatnonzero(kept > -1e29)) == set(order[:number])
 
 
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"top_k": 1}, [2]),
+        ({"top_k": 2}, [2, 3]),
+        ({"top_p": 1e-6}, [2]),
+        ({"top_p": 0.6}, [2, 3]),
+        ({"top_k": 3, "top_p": 0.6}, [2, 3]),
+    ],
+)
+def test_of_equal_tokens_the_first_are_kept(options, kept):
+    found = shares(np.float32([-9, -9, 1, 1, 1]), **options)
+    np.testing.assert_array_equal(np.flatnonzero(found), kept)
+
+
 def test_a_seed_draws_the_same_again_and_another_one_does_not(rng):
     toy = Toy(rng, rows=20, ids=6)
 
@@ -121,7 +136,8 @@ def test_every_mode_draws_the_same(rng, mode):
 def test_cold_drawing_is_greedy(rng):
     toy = Toy(rng, rows=12, ids=6)
     greedy = greedy_search(*toy.arguments(6))
-    for options in ({"temperature": 1e-4}, {"top_k": 1}, {"top_p": 1e-6}):
+    cold = ({"temperature": 1e-4}, {"temperature": 1e-38})
+    for options in (*cold, {"top_k": 1}, {"top_p": 1e-6}):
         found = sample(*toy.arguments(6), seed=1, **options)
         np.testing.assert_array_equal(found.tokens, greedy.tokens)
         np.testing.assert_allclose(

@@ -1,5 +1,6 @@
 """The example of glimpses in small, on bars instead of digits."""
 
+import argparse
 import json
 import os
 import sys
@@ -7,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_attn.data import mnist
+from keras_attn.data import DigitScenes, mnist
 from tests.gradients import BACKEND
 
 if BACKEND != "tensorflow":
@@ -53,6 +54,63 @@ def test_it_ends_in_a_table_pictures_and_an_answer(bars, monkeypatch, tmp_path, 
         assert (folder / name).stat().st_size > 1000
     figures = json.loads((folder / "figures.json").read_text())
     assert figures["epochs"] == 2 and 0 <= figures["test_error"] <= 100
+
+
+@pytest.fixture
+def arguments():
+    return argparse.Namespace(
+        task="digits", baseline="learned", cell="relu", samples=1, std=None, seed=0,
+        limit=None, epochs=1, hours=4.0,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_best_epoch_is_kept_and_time_counts_on(
+    bars, arguments, monkeypatch, tmp_path
+):
+    def spoil(self, epoch, logs=None):
+        for weight in self.model.trainable_weights:
+            weight.assign(weight + 1.0)
+
+    given = []
+
+    class Recorded(DigitScenes):
+        def __init__(self, images, *others, **options):
+            given.append(images)
+            super().__init__(images, *others, **options)
+
+    monkeypatch.setattr(bars, "DigitScenes", Recorded)
+    with monkeypatch.context() as patched:
+        patched.setattr(bars.TimeIsUp, "on_epoch_end", spoil)
+        model, history = bars.train(bars.DIGITS, tmp_path, arguments)
+    best, known = tmp_path / "best.weights.h5", tmp_path / "history.csv"
+    twin = bars.make_model(bars.DIGITS, arguments)
+    twin.load_weights(best)
+    for found, expected in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    images, _ = mnist.load("train")
+    np.testing.assert_array_equal(given[0], images[:-200])
+    np.testing.assert_array_equal(given[1], images[-200:])
+
+    # An epoch that nothing beats, and after which the time is over.
+    header, row = known.read_text().splitlines()
+    row = dict(zip(header.split(","), row.split(","), strict=True))
+    row |= {"val_accuracy": "2.0", "seconds": str(5 * 3600.0)}
+    known.write_text(f"{header}\n{','.join(row.values())}\n")
+    kept, arguments.epochs = best.read_bytes(), 3
+    _, history = bars.train(bars.DIGITS, tmp_path, arguments)
+    assert [row["epoch"] for row in history] == [0, 1]
+    assert best.read_bytes() == kept
+
+
+def test_both_policies_are_tested(bars, arguments):
+    class Model:
+        def evaluate(self, scenes, **options):
+            _, labels = mnist.load("test")
+            assert len(scenes.images) == len(labels) and scenes.seed == 1_000_001
+            return {"accuracy": 0.9, "sampled_accuracy": 0.7, "loss": 1.0}
+
+    assert bars.test(Model(), bars.DIGITS, arguments)[1] == [10.0, 30.0]
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(bars, monkeypatch, tmp_path):

@@ -125,6 +125,23 @@ def test_a_share_of_the_batch_is_soft_in_training_and_all_its_steps_are(batch):
     assert (slots_of(ops.convert_to_numpy(hard(query, memory)), memory) >= 0).all()
 
 
+@pytest.mark.parametrize("soft_rate", [0.0, 0.5])
+def test_each_step_draws_for_itself(batch, soft_rate):
+    """Equal scores in all steps and rows, and no step tells of another."""
+    query = np.tile(batch[0][:1, :1], (4000, 2, 1))
+    memory = np.tile(batch[1][:1], (4000, 1, 1))
+    hard, _ = twins(soft_rate=soft_rate)
+    context, weights = hard(query, memory, return_attention_scores=True, training=True)
+    slots = slots_of(ops.convert_to_numpy(context), memory)
+    slots = slots[(slots >= 0).all(axis=1)]
+    weights = ops.convert_to_numpy(weights)[0, 0]
+    joint = np.zeros((SLOTS, SLOTS))
+    np.add.at(joint, tuple(slots.T), 1 / len(slots))
+    expected = weights[:, None] * weights
+    error = np.sqrt(expected * (1 - expected) / len(slots))
+    np.testing.assert_array_less(np.abs(joint - expected), 4.5 * error + 1e-9)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_what_is_soft_has_the_gradient_of_soft_attention(batch, mode):
     query, memory, mask = batch

@@ -4,6 +4,8 @@ import pytest
 from scipy import stats
 
 from keras_attn import LocationPolicy
+from keras_attn.layers import location_policy
+from keras_attn.ops.gaussian_policy import gaussian_sample
 
 
 @pytest.fixture
@@ -49,6 +51,23 @@ def test_in_training_it_is_drawn_and_looked_at_from_the_edge(states):
     np.testing.assert_array_equal(twin(states, training=True), location)
 
 
+def test_beyond_the_edge_the_log_probability_is_that_of_the_draw(states, monkeypatch):
+    drawn = []
+
+    def sampled(*arguments):
+        drawn.append(gaussian_sample(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(location_policy, "gaussian_sample", sampled)
+    policy = LocationPolicy(1.0, seed=1)
+    location, log_prob = policy(states, return_log_prob=True, training=True)
+    (drawn,) = (keras.ops.convert_to_numpy(draw) for draw in drawn)
+    assert (np.abs(drawn) > 1).any(axis=1).mean() > 0.3
+    np.testing.assert_array_equal(location, np.clip(drawn, -1, 1))
+    density = stats.norm(mean_of(policy, states), 1.0).logpdf(drawn).sum(axis=1)
+    np.testing.assert_allclose(log_prob, density, atol=1e-4)
+
+
 @pytest.mark.parametrize("hidden_units", [None, 6])
 def test_steps_begin_spread_over_the_image_whatever_is_seen(states, hidden_units):
     policy = LocationPolicy(0.3, hidden_units, num_steps=5)
@@ -90,7 +109,8 @@ def test_a_step_there_is_not_is_named(states, num_steps, step, message):
     ("arguments", "message"),
     [
         ({"std": 0.0}, "`std` must be above 0. Received: std=0.0"),
-        ({"std": float("nan")}, "`std` must be above 0. Received: std=nan"),
+        ({"std": float("nan")}, "`std` must be a finite number.* Received: std=nan"),
+        ({"std": "a"}, "`std` must be a finite number.* Received: std='a'"),
         ({"hidden_units": 0}, "`hidden_units` must be an int of at least 1"),
         ({"num_steps": 0}, "`num_steps` must be an int of at least 1"),
     ],

@@ -12,6 +12,8 @@ from keras_attn import (
     LocationPolicy,
     RecurrentAttention,
 )
+from keras_attn.layers import recurrent_attention
+from keras_attn.ops.gaussian_policy import gaussian_sample
 from tests.comparison import assert_same
 from tests.gradients import BACKEND, MODES, gradients, in_mode, weighted_sum
 
@@ -143,6 +145,33 @@ def test_samples_are_passes_of_their_own(images, scan):
     assert 0.01 < spread.mean() < 0.1
 
 
+def test_wide_draws_are_looked_at_from_the_edge(images, monkeypatch):
+    drawn = []
+
+    def sampled(*arguments):
+        drawn.append(gaussian_sample(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(recurrent_attention, "gaussian_sample", sampled)
+    layer = make(std=1.0)
+    images = np.tile(images, (40, 1, 1, 1))
+    _, trace = layer(images, num_samples=2, return_trace=True)
+    draws = np.stack([ops.convert_to_numpy(draw) for draw in drawn], axis=2)
+    locations = ops.convert_to_numpy(trace["locations"])
+    np.testing.assert_array_equal(locations[:, :, 1:], np.clip(draws, -1, 1))
+    noise = []
+    for sample in range(2):
+        _, means, _ = follow(layer, images, locations[:, sample])
+        density = stats.norm(means, 1.0).logpdf(draws[:, sample]).sum(axis=-1)
+        found = trace["log_prob"][:, sample]
+        np.testing.assert_allclose(found, density, atol=1e-4)
+        noise.append(draws[:, sample] - means)
+    noise = np.stack(noise, axis=2).reshape(200, -1)  # steps, samples and entries
+    apart = np.corrcoef(noise, rowvar=False) - np.eye(12)
+    assert np.abs(apart).max() < 5 / np.sqrt(200)
+    assert stats.kstest(noise.ravel(), stats.norm.cdf).pvalue > 1e-4
+
+
 def test_the_pass_by_the_means_comes_before_the_samples(images):
     layer = make()
     passes, trace = layer(
@@ -238,8 +267,9 @@ def test_bytes_are_seen_as_numbers_up_to_one(images):
 
 def test_a_pixel_that_is_no_number_is_dark(images):
     layer = make()
-    images[0, 3, 3] = np.nan
-    assert_same(layer(images), layer(np.nan_to_num(images, nan=0.0)))
+    images[0, 3:6, 3, 0] = np.nan, np.inf, -np.inf
+    dark = np.where(np.isfinite(images), images, 0.0).astype("float32")
+    assert_same(layer(images), layer(dark))
 
 
 def test_what_happened_is_told_in_full_precision(images):

@@ -114,9 +114,29 @@ def test_the_loss_is_that_of_the_words_and_of_the_choices(batch, one_hot, weight
 
 def test_the_average_is_of_what_came_before():
     average, values = MovingAverage(), [4.0, 2.0, -1.0]
-    found = [float(average(ops.convert_to_tensor(value))) for value in values]
+    found = [
+        float(average(*ops.convert_to_tensor([2.0 * value, 2.0]))) for value in values
+    ]
     np.testing.assert_allclose(found, [4.0, 4.0, 3.8], rtol=1e-6)
     np.testing.assert_allclose(average.average, 0.9 * 3.8 - 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [(0.0, 0.0), (np.nan, 2.0), (-np.inf, 2.0)])
+def test_a_batch_that_says_nothing_leaves_the_average(batch):
+    average = MovingAverage()
+    nothing = ops.convert_to_tensor(np.float32(batch))
+    average(*nothing)
+    assert float(average(*ops.convert_to_tensor([6.0, 2.0]))) == 3.0
+    assert float(average(*nothing)) == pytest.approx(3.0)
+    assert float(average.average) == pytest.approx(3.0)
+    assert int(average.steps) == 1
+
+
+def test_half_of_the_images_are_read_softly():
+    for rate in (0.5, 0.25):
+        options = {} if rate == 0.5 else {"soft_rate": rate}
+        model = ImageCaptioner(9, (4, 4, 3), (4,), "hard", **options)
+        assert model.writer.decoder.attention.soft_rate == rate
 
 
 def test_the_choices_train_the_attention_and_the_words_do_not(batch):
@@ -162,7 +182,8 @@ def test_it_reads_its_own_words_where_that_is_asked_for(batch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"attention": "stochastic"}, {"entropy_weight": -0.1}]
+    "arguments",
+    [{"attention": "stochastic"}, {"entropy_weight": -0.1}, {"soft_rate": 1.5}],
 )
 def test_refuses(arguments):
     ((name, value),) = arguments.items()

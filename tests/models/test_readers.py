@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import AskAttendAnswer, ImageCaptioner, ImageToMarkup, ListenAttendSpell
+from keras_attn import (
+    AskAttendAnswer,
+    Decoder,
+    ImageCaptioner,
+    ImageToMarkup,
+    ListenAttendSpell,
+)
 from keras_attn.data import Vocabulary
 from keras_attn.serving import InvalidArgumentError
 from tests.gradients import BACKEND, MODES, QUICKEST, in_mode
@@ -110,6 +116,87 @@ def test_what_lies_after_the_sound_is_not_heard(rng):
     assert not found["attention_scores"][..., slots:].any()
     found["attention_scores"] = found["attention_scores"][..., :slots]
     assert_same_answers(found, expected)
+
+
+def test_what_pads_a_question_is_not_read(rng):
+    model = with_random_weights(MAKERS["question"]())
+    question = ragged(rng, [4, 2, 1], 4, largest=6)
+    source = {"image": rng.random((3, 8, 8, 3)).astype("float32"), "question": question}
+    wide = {**source, "question": np.pad(question, ((0, 0), (0, 3)))}
+    target = np.int32([[4, 5, END]] * 3)
+    np.testing.assert_allclose(
+        model.score(wide, target)["token_scores"],
+        model.score(source, target)["token_scores"],
+        atol=1e-5,
+    )
+    found, expected = (decode(model, each) for each in (wide, source))
+    words, places = np.split(found["attention_scores"], [7], axis=2)
+    assert not words[:, :, 4:].any()
+    kept = np.concatenate([words[:, :, :4], places], axis=2)
+    assert_same_answers({**found, "attention_scores": kept}, expected)
+
+
+def test_each_row_of_a_formula_begins_in_its_own_way():
+    model = with_random_weights(MAKERS["markup"]())
+    image = np.ones((1, 8, 12, 1), "float32")
+    before = ops.convert_to_numpy(model.read(ops.convert_to_tensor(image))[0])
+    starts = model.read.starts.embeddings
+    second = np.arange(2)[:, None] * np.ones(starts.shape)
+    starts.assign(ops.convert_to_numpy(starts) + second)
+    after = ops.convert_to_numpy(model.read(ops.convert_to_tensor(image))[0])
+    moved = np.abs(after - before).max(axis=(0, 2, 3))
+    assert moved[0] == 0 and moved[1] > 1e-3
+
+
+def test_only_three_levels_narrow_a_formula():
+    model = ImageToMarkup(9, (16, 32, 1), (3, 3, 3, 3), 4, **SIZES)
+    found = decode(model, {"image": np.zeros((1, 16, 32, 1), "float32")})
+    assert found["attention_scores"].shape == (1, LENGTH, 1, 4)
+
+
+@pytest.mark.parametrize("coverage", [0.0, 2.0])
+def test_coverage_is_added_to_the_loss(kind, source, coverage):
+    model = with_random_weights(MAKERS[kind](coverage=coverage))
+    target = np.int32([[START, 4, 5]] * 3)
+    inputs = {k: ops.convert_to_tensor(v) for k, v in source.items()}
+    model({**inputs, "target": ops.convert_to_tensor(target)}, training=True)
+    assert [float(loss) > 0 for loss in model.losses] == [True] * bool(coverage)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch has no compiled mode here")
+def test_sound_is_heard_in_full_precision_whatever_the_policy(rng):
+    """A quiet hiss behind loud tones, which 16 bits do not hold."""
+    time = np.arange(2000) / 8000
+    tones = np.sin(2 * np.pi * np.float64([[300], [700]]) * time)
+    audio = (0.5 * tones + 1e-3 * rng.normal(size=(2, 2000))).astype("float32")
+    source = {"audio": audio, "lengths": np.int32([2000, 1500])}
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = with_random_weights(ListenAttendSpell(9, 8, 2, 20, 8000, **SIZES))
+        decoder = Decoder(model)
+    finally:
+        keras.config.set_dtype_policy(before)
+    found = decoder.predict(source, verbose=0)
+    expected = numpy(model.decode(source))
+    np.testing.assert_array_equal(found["tokens"], expected["tokens"])
+    np.testing.assert_allclose(found["score"], expected["score"], atol=0.1)
+
+
+def test_bytes_are_not_taken_for_numbers_up_to_one():
+    model, pixels = MAKERS["image"](), np.zeros((1, 8, 12, 3), "uint8")
+    target = np.int32([[4, END]])
+    for ask in (model.decode, lambda source: model.score(source, target)):
+        with pytest.raises(ValueError, match=r"`image` must be floats.*dtype=uint8"):
+            ask(pixels)
+    with pytest.raises(ValueError, match=r"`target` must have shape \(batch, "):
+        model.score(pixels / np.float32(255), target[0])
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="whose convolutions want rows")
+def test_no_images_have_no_captions():
+    found = decode(MAKERS["image"](), {"image": np.zeros((0, 8, 12, 3), "float32")})
+    assert found["tokens"].shape == (0, LENGTH)
 
 
 @pytest.mark.parametrize(("samples", "length"), [(64, 0), (64, 64), (0, 0)])
@@ -254,8 +341,8 @@ def test_a_question_may_be_text(rng):
     """Words that are not known count as such, and no words are no question."""
     model = with_random_weights(MAKERS["question"]())
     images = rng.random((4, 8, 8, 3)).astype("float32")
-    texts = ["is it red", " it  blue", "", "red"]
-    ids = np.int32([[4, 5, 6], [5, 1, 0], [0, 0, 0], [6, 0, 0]])
+    texts = ["is it red", " it  blue", "", "<pad> </s> red"]
+    ids = np.int32([[4, 5, 6], [5, 1, 0], [0, 0, 0], [1, 1, 6]])
     request = {"image": images, "question": np.array(texts, object)}
     found = asked(model, "serving_default", request, question_vocabulary=WORDS)
     expected = numpy(model.decode({"image": images, "question": ids}))
@@ -264,6 +351,35 @@ def test_a_question_may_be_text(rng):
     np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-4)
     with pytest.raises(ValueError, match=r"`question_vocabulary` must have at most 7"):
         model.serving_signatures(question_vocabulary=Vocabulary("abcd"))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="signatures are TensorFlow graphs")
+@pytest.mark.parametrize("short", ["image", "question", "target", "target_lengths"])
+def test_a_request_of_differently_many_rows_is_refused(rng, short):
+    from tensorflow.errors import InvalidArgumentError as RefusedByTheGraph
+
+    model = MAKERS["question"]()
+    request = {
+        "image": rng.random((3, 8, 8, 3)).astype("float32"),
+        "question": np.int32([[4, 5]] * 3),
+        "question_lengths": np.int32([2, 2, 2]),
+        "target": np.int32([[4, 5]] * 3),
+        "target_lengths": np.int32([2, 2, 2]),
+    }
+    request[short] = request[short][:1]
+    with pytest.raises(RefusedByTheGraph, match=r"`\w+` must have as many rows as `"):
+        asked(model, "score", request)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="signatures are TensorFlow graphs")
+@pytest.mark.parametrize("name", ["tokens", "serving_default"])
+def test_lengths_of_one_row_are_not_taken_for_all(rng, name):
+    from tensorflow.errors import InvalidArgumentError as RefusedByTheGraph
+
+    audio = rng.normal(size=(3, 64)).astype("float32")
+    request = {"audio": audio, "lengths": np.int32([64])}
+    with pytest.raises(RefusedByTheGraph, match="must have as many rows as"):
+        asked(MAKERS["audio"](), name, request)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="signatures are TensorFlow graphs")
@@ -288,6 +404,15 @@ def test_a_file_holds_it(model, source, tmp_path):
     ("kind", "arguments", "message"),
     [
         ("image", {"image_shape": (8, 8)}, r"`image_shape` must be three ints.*\(8, 8"),
+        ("image", {"image_shape": 64}, r"`image_shape` must be three ints.*=64"),
+        ("image", {"image_shape": (4, 64, 3)}, r"at least \(8, 8\) .* 3 levels.*\(4, "),
+        ("image", {"widths": 8}, r"`widths` must hold .*widths=8"),
+        ("image", {"widths": ()}, r"`widths` must hold .*widths=\(\)"),
+        ("image", {"widths": (8, 0)}, r"`widths` must be an int .*widths=0"),
+        ("image", {"foo": 1}, r"ImageCaptioner has no arguments of .* foo"),
+        ("audio", {"scheduled_samplng": 0.5}, r"has no arguments.*scheduled_samplng"),
+        ("image", {"coverage": float("nan")}, r"`coverage` must be .*coverage=nan"),
+        ("markup", {"image_shape": (8, 64, 1)}, r"at least \(16, 8\).*\(8, 64, 1\)"),
         ("image", {"units": 0}, r"`units` must be an int .*units=0"),
         ("audio", {"num_pyramids": 0}, r"`num_pyramids` must be .*num_pyramids=0"),
         ("markup", {"row_units": 0}, r"`row_units` must be .*row_units=0"),

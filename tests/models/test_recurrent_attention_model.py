@@ -190,6 +190,45 @@ def test_fit_compiles_evaluates_and_reports_both_policies(data):
     assert again["accuracy"] == found["accuracy"]
 
 
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_in_training_both_accuracies_are_those_of_the_passes_drawn(data, baseline):
+    model = compiled(make(std=1.0, baseline=baseline))
+    history = model.fit(*data, batch_size=5, epochs=2, verbose=0).history
+    assert history["accuracy"] == pytest.approx(history["sampled_accuracy"], abs=1e-6)
+
+
+def test_sample_weights_leave_both_accuracies_alone(data):
+    model = compiled(make(std=1e-6))
+    weights = np.eye(1, 20, dtype="float32")[0]
+    found = model.evaluate(*data, sample_weight=weights, return_dict=True, verbose=0)
+    assert found["accuracy"] == pytest.approx(found["sampled_accuracy"], abs=1e-6)
+    assert 0 < found["accuracy"] < 1
+
+
+def test_what_it_is_made_of_is_made_of_its_arguments():
+    model = make(
+        scan=True, policy_units=4, dropout=0.5, num_scales=2, what_units=6, std=0.2
+    )
+    policy, network = model.attention.location_policy, model.attention.glimpse_network
+    assert (policy.num_steps, policy.hidden_units, policy.std) == (2, 4, 0.2)
+    assert (network.sensor.num_scales, network.sensor.size) == (2, 3)
+    assert (network.what.units, network.where.units) == (6, 5)
+    assert model.attention.dropout == 0.5
+    np.testing.assert_array_equal(model.attention.cell.recurrent_kernel, np.eye(8))
+
+
+def test_its_seed_is_that_of_its_draws(data):
+    drawn = []
+    for everywhere, seed in ((3, 1), (4, 1), (4, 2)):
+        keras.utils.set_random_seed(everywhere)
+        model = make(seed=seed)
+        for weight in model.trainable_weights:
+            weight.assign(ops.full(weight.shape, 0.1))
+        drawn.append(ops.convert_to_numpy(model(data[0], training=True)["locations"]))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[1], drawn[2])
+
+
 def test_the_sampled_accuracy_is_that_of_single_passes(data):
     """With a wide policy the passes of an image disagree, and so do evaluations."""
     model = compiled(make(std=1.0), jit_compile=False, run_eagerly=True)
@@ -236,6 +275,9 @@ def test_images_may_come_by_their_name(data):
     images, labels = data
     model = compiled(make())
     np.testing.assert_allclose(model({"image": images}), model(images))
+    with pytest.raises(ValueError, match=r"must be named `image`\. .*\['img'\]"):
+        model.explain({"img": images})
+    assert_same(model.explain(images.tolist()), model.explain(images))
     np.testing.assert_allclose(
         model.predict({"image": images}, verbose=0),
         model.predict(images, verbose=0),
@@ -248,6 +290,11 @@ def test_no_labels_and_rewards_of_another_shape_are_named(data):
     images, labels = data
     with pytest.raises(ValueError, match=r"`y` must be labels.*Received: y=None"):
         compiled(make()).evaluate(images, verbose=0)
+    with pytest.raises(ValueError, match=r"`y` must be classes.*shape \(\d+, 2\)"):
+        make()._reward(np.zeros((20, 2)), make()(images)[:, None])
+    model = compiled(make(reward=lambda y, logits: logits[:-1, 0]))
+    with pytest.raises(ValueError, match="`reward` and `logits` must have the same"):
+        model._reward(labels, model(images)[:, None])
     model = compiled(make(reward=lambda y, logits: logits))
     message = r"`reward` must return one number for each row.*shape \(\d*.*, 3\)"
     with pytest.raises(ValueError, match=message):
@@ -367,7 +414,13 @@ def test_served_it_answers_as_in_process(data, tmp_path):
         ),
         ({"reward": 1}, "`reward` must be a function.*reward=1"),
         ({"num_glimpses": 0}, "`num_glimpses` must be an int of at least 1.*=0"),
-        ({"std": -1.0}, "`std` must be above 0"),
+        ({"std": -1.0}, "`std` must be a finite number"),
+        ({"std": float("inf")}, "`std` must be a finite number.*=inf"),
+        ({"std": None}, "`std` must be a finite number.*=None"),
+        ({"dropout": 1.0}, r"`dropout` must be in \[0, 1\).*=1.0"),
+        ({"reinforce_weight": float("nan")}, "`reinforce_weight` must be .*=nan"),
+        ({"num_samples": True}, "`num_samples` must be an int.*=True"),
+        ({"droput": 0.1}, "RecurrentAttentionModel has no .* Received: droput"),
     ],
     ids=str,
 )
@@ -376,7 +429,7 @@ def test_bad_arguments_are_named(arguments, message):
         make(**arguments)
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (0, 28, 1), (None, 28, 1)])
+@pytest.mark.parametrize("shape", [28, (28, 28), (0, 28, 1), (None, 28, 1)])
 def test_a_bad_image_shape_is_named(shape):
     with pytest.raises(ValueError, match="`image_shape` must be"):
         RecurrentAttentionModel(shape, 3)

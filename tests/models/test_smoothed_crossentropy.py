@@ -85,3 +85,19 @@ def test_trains_under_xla(rng, labels):
 def test_refuses(smoothing):
     with pytest.raises(ValueError, match=f"`label_smoothing` must be .*={smoothing}"):
         SmoothedCrossentropy(smoothing)
+
+
+def test_labels_may_be_a_column_and_nothing_else(labels, logits):
+    loss = SmoothedCrossentropy(0.1)
+    np.testing.assert_allclose(
+        loss(labels[..., None], logits), loss(labels, logits), rtol=1e-6
+    )
+    for wrong in (np.eye(7)[labels], labels[0]):
+        with pytest.raises(ValueError, match=r"`y_true` must be ids.*y_pred\.shape"):
+            loss(wrong, logits)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_refuses_a_dtype_that_holds_no_ids(dtype):
+    with pytest.raises(ValueError, match=rf"`dtype` must not be of 16.*{dtype}"):
+        SmoothedCrossentropy(dtype=dtype)

@@ -69,3 +69,12 @@ def test_refuses_lengths_that_do_not_fit(length):
     message = rf"`lengths` must lie between 0 .* 100\. .*lengths=\[100, {length}\]"
     with pytest.raises(ValueError, match=message):
         LogMel()(np.zeros((2, 100), "float32"), lengths)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_a_hiss_is_heard_behind_a_tone_whatever_the_policy(rng, dtype):
+    time = np.arange(4000) / 8000
+    audio = 0.5 * np.sin(2 * np.pi * 400 * time) + 1e-3 * rng.normal(size=4000)
+    audio, lengths = np.float32([audio]), np.int32([4000])
+    found = ops.cast(LogMel(20, 8000, dtype=dtype)(audio, lengths), "float32")
+    np.testing.assert_allclose(found, LogMel(20, 8000)(audio, lengths), atol=0.03)

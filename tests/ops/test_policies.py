@@ -117,3 +117,28 @@ def test_a_row_with_nothing_to_draw_is_zero_in_values_and_gradients():
     (slope,) = gradients(total, [logits])
     np.testing.assert_array_equal(slope[1], 0.0)
     assert np.isfinite(slope).all() and np.abs(slope[0]).max() > 0
+
+
+def test_what_is_minus_infinite_is_never_chosen_and_has_no_share():
+    logits = np.float32([[-np.inf, 1.0, 2.0], [0.5, -np.inf, -np.inf]])
+    finite = np.float32([[1.0, 2.0], [0.5, -1e30]])
+    found = categorical_entropy(ops.convert_to_tensor(logits))
+    expected = stats.entropy(np.exp(finite.astype("float64")), axis=-1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+    def both(logits):
+        action = categorical_sample(logits)
+        return ops.sum(
+            categorical_entropy(logits) + categorical_log_prob(action, logits)
+        )
+
+    (slope,) = gradients(both, [logits])
+    assert np.isfinite(slope).all() and np.abs(slope[0, 1:]).min() > 1e-3
+    np.testing.assert_array_equal(slope[np.isneginf(logits)], 0.0)
+
+
+def test_an_action_may_be_of_another_precision(rng):
+    mean = ops.convert_to_tensor(rng.normal(size=(4, 2)).astype("float32"))
+    action = ops.cast(mean, "bfloat16")
+    expected = gaussian_log_prob(ops.cast(action, "float32"), mean, 0.5)
+    np.testing.assert_allclose(gaussian_log_prob(action, mean, 0.5), expected)

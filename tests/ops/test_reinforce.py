@@ -227,3 +227,11 @@ def test_small_advantages_of_large_rewards_survive_sixteen_bits():
     loss = reinforce_loss(log_prob, reward, np.float32([70_000.0, 70_000.0]))
     assert loss.dtype == log_prob.dtype
     np.testing.assert_allclose(ops.cast(loss, "float32"), [-0.5, -1.5])
+
+
+def test_rewards_and_baselines_may_be_of_another_precision(rng):
+    log_prob = ops.convert_to_tensor(rng.normal(size=(2, 3)).astype("float32"))
+    reward = rng.normal(size=(2, 3))
+    found = reinforce_loss(log_prob, reward, 0.5)
+    expected = -(reward - 0.5) * ops.convert_to_numpy(log_prob)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
