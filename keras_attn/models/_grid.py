@@ -13,9 +13,10 @@ class Grid:
         widths: Ints, channels of the levels.
         policy: Dtype policy.
         most_across: Optional int; levels after so many halve the height only.
+        normalize: Function of a dtype policy and a name that returns a layer.
     """
 
-    def __init__(self, widths, policy, most_across=None):
+    def __init__(self, widths, policy, most_across=None, normalize=None):
         if not isinstance(widths, list | tuple) or not widths:
             raise ValueError(
                 "`widths` must hold the channels of at least one level. "
@@ -23,6 +24,7 @@ class Grid:
             )
         for width in widths:
             check_counts(widths=width)
+        normalize = normalize or layers.LayerNormalization
         across = len(widths) if most_across is None else most_across
         strides = [(2, 2 if i < across else 1) for i in range(len(widths))]
         self.smallest = tuple(int(side) for side in np.prod(strides, axis=0))
@@ -31,8 +33,8 @@ class Grid:
                 layers.Conv2D(
                     width, 3, padding="same", dtype=policy, name=f"convolution_{i}"
                 ),
-                layers.LayerNormalization(dtype=policy, name=f"grid_norm_{i}"),
-                layers.MaxPooling2D(stride, dtype=policy, name=f"pooling_{i}"),
+                normalize(dtype=policy, name=f"grid_norm_{i}"),
+                stride,
             )
             for i, (width, stride) in enumerate(zip(widths, strides, strict=True))
         ]
@@ -46,12 +48,23 @@ class Grid:
             raise ValueError(
                 f"`image_shape` must be at least {self.smallest} high and wide for "
                 f"{len(self.levels)} levels of `widths`. "
-                f"Received: image_shape={tuple(image.shape[1:])}"
+                f"Received: height and width of {tuple(image.shape[1:3])}"
             )
-        x = with_places(image)
-        for convolution, norm, pooling in self.levels:
-            x = pooling(ops.relu(norm(convolution(x))))
+        x = image
+        for convolution, norm, stride in self.levels:
+            x = largest(ops.relu(norm(convolution(x))), *stride)
         return x
+
+
+def largest(x, rows, columns):
+    """The largest of each rectangle; what is left over at the end is dropped.
+
+    On a CPU under XLA the gradient of Keras' pooling takes several times as long.
+    """
+    _, height, width, channels = x.shape
+    shape = (height // rows, rows, width // columns, columns, channels)
+    x = x[:, : shape[0] * rows, : shape[2] * columns]
+    return ops.max(ops.reshape(x, (-1, *shape)), axis=(2, 4))
 
 
 def with_places(image):

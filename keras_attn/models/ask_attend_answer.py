@@ -3,7 +3,7 @@ from keras import layers, ops
 
 from keras_attn.layers._checks import check_counts
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
-from keras_attn.models._grid import Grid, check_image_shape
+from keras_attn.models._grid import Grid, check_image_shape, with_places
 from keras_attn.models._reader import Reader, everywhere
 from keras_attn.models._token_ids import TokenIds
 from keras_attn.models._writer import dense
@@ -142,7 +142,7 @@ class _Asker:
     def __call__(self, image, question):
         words_mask = ops.not_equal(question, 0)
         words, asked = self.question(self.embedding(question), mask=words_mask)
-        grid = self.grid(image)
+        grid = self.grid(with_places(image))
         about = ops.zeros_like(grid[..., :1]) + asked[:, None, None]
         grid = self.place(self.meet(ops.concatenate([grid, about], axis=-1)))
         height, width, dim = grid.shape[1:]

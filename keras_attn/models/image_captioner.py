@@ -1,6 +1,6 @@
 import keras
 
-from keras_attn.models._grid import Grid, check_image_shape
+from keras_attn.models._grid import Grid, check_image_shape, with_places
 from keras_attn.models._hard_reader import HardReader
 from keras_attn.models._reader import everywhere
 
@@ -81,7 +81,7 @@ class ImageCaptioner(HardReader):
             grid = Grid(widths, policy)
 
             def read(image):
-                memory = grid(image)
+                memory = grid(with_places(image))
                 return memory, everywhere(memory)
 
             return read

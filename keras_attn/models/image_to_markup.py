@@ -4,7 +4,7 @@ from keras import layers, ops
 from keras_attn.layers._checks import check_counts
 from keras_attn.models._both_ways import BothWays
 from keras_attn.models._grid import Grid, check_image_shape
-from keras_attn.models._reader import Reader, everywhere
+from keras_attn.models._reader import Reader
 
 
 @keras.saving.register_keras_serializable("keras_attn")
@@ -13,7 +13,8 @@ class ImageToMarkup(Reader):
 
     Convolutions make a grid of the image; a bidirectional LSTM runs along each of its
     rows and begins with an embedding of the row; a decoder with attention writes what
-    it reads there.
+    it reads there. Columns of zeros at the right of an image are padding, which is not
+    read: a short formula is not lost on a wide canvas.
 
     A functional model on `{"image", "target"}`, as `ImageCaptioner`.
 
@@ -66,7 +67,8 @@ class _RowReader:
     """From an image to a grid whose rows are read in both directions."""
 
     def __init__(self, widths, units, policy):
-        self.grid, self.units, self.policy = Grid(widths, policy, 3), units, policy
+        self.grid = Grid(widths, policy, 3, _normalize)
+        self.units, self.policy = units, policy
         self.rows = BothWays(layers.LSTM, units, policy, "rows")
         self.starts = None
 
@@ -81,6 +83,25 @@ class _RowReader:
         states = ops.reshape(self.starts(number), (-1, 4 * self.units))
         x = ops.reshape(grid, (-1, width, dim))
         starts = ops.split(states, 4, axis=-1)
-        x, _ = self.rows(x, initial_states=(starts[:2], starts[2:]))
-        memory = ops.reshape(x, (-1, height, width, 2 * self.units))
-        return memory, everywhere(memory)
+        inked = up_to_the_last_ink(image, width, self.grid.smallest[1])
+        mask = ops.repeat(inked[:, None], height, axis=1)
+        x, _ = self.rows(x, ops.reshape(mask, (-1, width)), (starts[:2], starts[2:]))
+        return ops.reshape(x, (-1, height, width, 2 * self.units)), mask
+
+
+def _normalize(dtype, name):
+    """By the batch: a normalization of each place would show blank ones as bright."""
+    return layers.BatchNormalization(momentum=0.9, dtype=dtype, name=name)
+
+
+def up_to_the_last_ink(image, columns, side):
+    """Which columns of a grid, each `side` pixels wide, are not padding.
+
+    Returns:
+        Bool tensor `(batch, columns)`, `True` up to the last one with a pixel that is
+        not zero.
+    """
+    ink = ops.any(ops.not_equal(image, 0), axis=(1, 3))[:, : columns * side]
+    ink = ops.any(ops.reshape(ink, (-1, columns, side)), axis=-1)
+    later = ops.cumsum(ops.flip(ops.cast(ink, "int32"), axis=1), axis=1)
+    return ops.flip(later, axis=1) > 0
