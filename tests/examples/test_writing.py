@@ -125,6 +125,15 @@ def test_attention_that_moves_on_is_told_from_one_that_jumps(example):
     assert spelling.forward_share(answer) == (3 + 2) / 6
 
 
+def test_powers_are_rendered_as_powers(example):
+    formulas = example("formulas")
+    tokens = r"\alpha x ^ { 2 } \left( a _ { i j } \right) b"
+    assert formulas.joined(tokens) == r"\alpha x^{2}\left(a_{ij}\right)b"
+    render = formulas.Renderer()
+    assert (render("x ^ { 2 }") != render("x { 2 }")).any()
+    assert (render("x ^ { 2 }") != render("x _ { 2 }")).any()
+
+
 def test_pieces_are_all_that_can_be_cut_out_and_rendered(example, rng):
     formulas = example("formulas")
     text, render = "a _ { 1 } + \\frac { b } { 2 }", formulas.Renderer()

@@ -148,6 +148,19 @@ def test_each_row_of_a_formula_begins_in_its_own_way():
     assert moved[0] == 0 and moved[1] > 1e-3
 
 
+def test_what_follows_the_last_ink_is_not_read(rng):
+    """Of a formula, and nothing is looked at where there is none."""
+    model = with_random_weights(MAKERS["markup"]())
+    image = np.zeros((3, 8, 12, 1), "float32")
+    image[0], image[1, 2:5, 3:5] = rng.random((8, 12, 1)), 1.0
+    found = decode(model, {"image": image})
+    seen = (found["attention_scores"] > 0).any(axis=(1, 2))
+    np.testing.assert_array_equal(seen, [[True] * 3, [True, True, False], [False] * 3])
+    assert np.isfinite(found["score"]).all()
+    memory = ops.convert_to_numpy(model.read(ops.convert_to_tensor(image))[0])
+    assert not memory[1, :, 2].any() and not memory[2].any() and memory[1, :, 1].any()
+
+
 def test_only_three_levels_narrow_a_formula():
     model = ImageToMarkup(9, (16, 32, 1), (3, 3, 3, 3), 4, **SIZES)
     found = decode(model, {"image": np.zeros((1, 16, 32, 1), "float32")})
