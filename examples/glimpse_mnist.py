@@ -76,7 +76,7 @@ TRANSLATED = replace(
     num_scales=3,
     dropout=0.0,
     shift=0,
-    epochs=240,
+    epochs=600,
     known={
         "Mnih et al. 2014, NIPS, 8 glimpses": 1.20,
         "slundqui/tfRAM (TensorFlow 1), LSTM": 0.94,
