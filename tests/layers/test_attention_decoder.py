@@ -534,7 +534,7 @@ GRU = keras.layers.GRUCell
         (lambda: (GRU(4), BahdanauAttention(3), "during"), r"`attend`.*'during'"),
         (
             lambda: (GRU(4), BahdanauAttention(3), "after", False, -1.0),
-            r"`coverage` must be at least 0\. .*coverage=-1\.0",
+            r"`coverage` must be a finite number .*coverage=-1\.0",
         ),
     ],
 )
