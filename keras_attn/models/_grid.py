@@ -13,10 +13,11 @@ class Grid:
         widths: Ints, channels of the levels.
         policy: Dtype policy.
         most_across: Optional int; levels after so many halve the height only.
-        normalize: Function of a dtype policy and a name that returns a layer.
+        by_batch: Bool. Normalizes each channel over the batch, not each place over the
+            channels, which shows the blank places of a drawing as bright as ink.
     """
 
-    def __init__(self, widths, policy, most_across=None, normalize=None):
+    def __init__(self, widths, policy, most_across=None, by_batch=False):
         if not isinstance(widths, list | tuple) or not widths:
             raise ValueError(
                 "`widths` must hold the channels of at least one level. "
@@ -24,16 +25,24 @@ class Grid:
             )
         for width in widths:
             check_counts(widths=width)
-        normalize = normalize or layers.LayerNormalization
         across = len(widths) if most_across is None else most_across
         strides = [(2, 2 if i < across else 1) for i in range(len(widths))]
         self.smallest = tuple(int(side) for side in np.prod(strides, axis=0))
         self.levels = [
             (
                 layers.Conv2D(
-                    width, 3, padding="same", dtype=policy, name=f"convolution_{i}"
+                    width,
+                    3,
+                    padding="same",
+                    use_bias=not by_batch,  # which would take it away again
+                    dtype=policy,
+                    name=f"convolution_{i}",
                 ),
-                normalize(dtype=policy, name=f"grid_norm_{i}"),
+                layers.BatchNormalization(
+                    momentum=0.9, dtype=policy, name=f"grid_norm_{i}"
+                )
+                if by_batch
+                else layers.LayerNormalization(dtype=policy, name=f"grid_norm_{i}"),
                 stride,
             )
             for i, (width, stride) in enumerate(zip(widths, strides, strict=True))

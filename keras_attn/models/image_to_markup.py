@@ -67,7 +67,7 @@ class _RowReader:
     """From an image to a grid whose rows are read in both directions."""
 
     def __init__(self, widths, units, policy):
-        self.grid = Grid(widths, policy, 3, _normalize)
+        self.grid = Grid(widths, policy, 3, by_batch=True)
         self.units, self.policy = units, policy
         self.rows = BothWays(layers.LSTM, units, policy, "rows")
         self.starts = None
@@ -87,11 +87,6 @@ class _RowReader:
         mask = ops.repeat(inked[:, None], height, axis=1)
         x, _ = self.rows(x, ops.reshape(mask, (-1, width)), (starts[:2], starts[2:]))
         return ops.reshape(x, (-1, height, width, 2 * self.units)), mask
-
-
-def _normalize(dtype, name):
-    """By the batch: a normalization of each place would show blank ones as bright."""
-    return layers.BatchNormalization(momentum=0.9, dtype=dtype, name=name)
 
 
 def up_to_the_last_ink(image, columns, side):
