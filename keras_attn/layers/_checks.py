@@ -31,6 +31,13 @@ def check_rates(**rates):
             raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
 
 
+def check_shares(**shares):
+    """Raises unless each is a share of a whole, which it may be itself."""
+    for name, share in shares.items():
+        if not _is_number(share) or not 0 <= share <= 1:
+            raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={share!r}")
+
+
 def check_weights(**weights):
     """Raises unless each is a finite number of at least 0."""
     for name, weight in weights.items():

@@ -8,6 +8,7 @@ from keras_attn.layers._checks import (
     check_mask,
     check_rank,
     check_rates,
+    check_shares,
     check_width,
 )
 from keras_attn.layers._projecting import ProjectingLayer, clone
@@ -149,10 +150,7 @@ class BahdanauAttention(ProjectingLayer):
                 "`dropout` must be 0 with `hard`, where there is one weight. "
                 f"Received: dropout={dropout}"
             )
-        if not 0 <= soft_rate <= 1:
-            raise ValueError(
-                f"`soft_rate` must be in [0, 1]. Received: soft_rate={soft_rate}"
-            )
+        check_shares(soft_rate=soft_rate)
         if soft_rate and not hard:
             raise ValueError(
                 "`soft_rate` needs `hard=True`, without which all is soft. "

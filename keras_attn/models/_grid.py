@@ -68,7 +68,8 @@ class Grid:
 def largest(x, rows, columns):
     """The largest of each rectangle; what is left over at the end is dropped.
 
-    On a CPU under XLA the gradient of Keras' pooling takes several times as long.
+    Under XLA on a CPU a training step of four levels took 1.4 times as long with Keras'
+    pooling.
     """
     _, height, width, channels = x.shape
     shape = (height // rows, rows, width // columns, columns, channels)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attn.layers._checks import check_weights
+from keras_attn.layers._checks import check_shares, check_weights
 from keras_attn.models._reader import Reader
 from keras_attn.ops.reinforce import reinforce_loss
 
@@ -43,6 +43,7 @@ class HardReader(Reader):
                 f"`attention` must be one of {KINDS}. Received: attention={attention!r}"
             )
         check_weights(entropy_weight=entropy_weight)
+        check_shares(soft_rate=soft_rate)
         options = {"hard": True, "soft_rate": soft_rate, "seed": seed}
         super().__init__(
             sources,

@@ -34,7 +34,7 @@ class ImageCaptioner(HardReader):
         entropy_weight: Float, what the entropy of hard attention is worth, which keeps
             it from ceasing to try other places.
         soft_rate: Float in [0, 1], share of the images that hard attention reads
-            softly in training. 0 is REINFORCE alone, which learns far slower.
+            softly in training. 0 is REINFORCE alone.
         units: Int, width of the decoder.
         embedding_dim: Int, width of the embedding and of the readout.
         dropout: Float in [0, 1), on embedding and readout.

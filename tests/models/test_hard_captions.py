@@ -183,9 +183,19 @@ def test_it_reads_its_own_words_where_that_is_asked_for(batch):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"attention": "stochastic"}, {"entropy_weight": -0.1}, {"soft_rate": 1.5}],
+    [
+        {"attention": "stochastic"},
+        {"entropy_weight": -0.1},
+        {"soft_rate": 1.5},
+        {"soft_rate": "a"},
+    ],
 )
 def test_refuses(arguments):
     ((name, value),) = arguments.items()
     with pytest.raises(ValueError, match=f"`{name}` must be .*={value!r}"):
         make(**arguments)
+
+
+def test_refuses_a_share_that_soft_attention_would_not_read():
+    with pytest.raises(ValueError, match=r"`soft_rate` must be in .*soft_rate=7"):
+        make(attention="soft", soft_rate=7)
