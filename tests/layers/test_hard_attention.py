@@ -142,6 +142,14 @@ def test_each_step_draws_for_itself(batch, soft_rate):
     np.testing.assert_array_less(np.abs(joint - expected), 4.5 * error + 1e-9)
 
 
+def test_who_is_soft_is_drawn_apart_from_the_slots(batch):
+    query, memory = (np.tile(x[:1], (4000, 1, 1)) for x in batch[:2])
+    noise, soft = twins(soft_rate=0.5)[0].draw(query, memory, training=True)
+    noise = ops.convert_to_numpy(noise).ravel()[:4000]
+    soft = ops.convert_to_numpy(soft)[:, 0, 0]
+    assert abs(np.corrcoef(noise, soft)[0, 1]) < 5 / np.sqrt(4000)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_what_is_soft_has_the_gradient_of_soft_attention(batch, mode):
     query, memory, mask = batch
