@@ -7,7 +7,7 @@ by others, and on glyphs never seen. The baseline has the caption of the nearest
 of the training.
 
     python examples/captions.py --data scenes
-    python examples/captions.py --data emoji --epochs 60
+    python examples/captions.py --data emoji --epochs 50
     python examples/captions.py --attention hard --output outputs/captions_hard
 
 Prints BLEU and exact match, and for scenes the pointing game: how often the place with
@@ -90,10 +90,22 @@ class Emoji:
 
 
 def _moved(image, rng):
-    """The picture somewhere else, in other colours and light."""
-    across, down = rng.integers(-3, 4, 2)
-    image = np.roll(image, (down, across), axis=(0, 1)).astype("float32")
-    image = 255 - (255 - image) * rng.uniform(0.6, 1.2, 3)
+    """The picture somewhere else, turned, in another size, in other colours."""
+    from PIL import Image
+
+    angle, zoom = np.radians(rng.uniform(-10, 10)), rng.uniform(0.85, 1.15)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    turn /= zoom
+    center = np.array(image.shape[1::-1]) / 2
+    offset = center - turn @ (center + rng.uniform(-4, 4, 2))
+    image = Image.fromarray(image).transform(
+        image.shape[1::-1],
+        Image.Transform.AFFINE,
+        tuple(np.column_stack([turn, offset]).ravel()),
+        Image.Resampling.BILINEAR,
+        fillcolor="white",
+    )
+    image = 255 - (255 - np.asarray(image, "float32")) * rng.uniform(0.6, 1.2, 3)
     return np.clip(image + rng.normal(scale=8), 0, 255)
 
 

@@ -26,21 +26,27 @@ from keras_attn.data import Vocabulary, encode, im2latex
 CANVAS = (48, 256)
 MOST_TOKENS = 48
 LENGTHS = (12, 24, MOST_TOKENS)
-DPI = 100
+SIZE, DPI, SHRINK = 12, 200, 2  # as the real renderings have been made
+COMMAND = r"\\[a-zA-Z]+"
 
 
 class Renderer:
-    """Formulas as pictures, uint8 of `CANVAS`, ink on nothing."""
+    """Formulas as pictures, uint8 of `CANVAS`, ink on nothing.
+
+    The font and the size are those of the real renderings.
+    """
 
     def __init__(self):
+        from matplotlib.font_manager import FontProperties
         from matplotlib.mathtext import MathTextParser
 
         self.parser = MathTextParser("agg")
+        self.font = FontProperties(size=SIZE, math_fontfamily="cm")
 
     def __call__(self, formula):
         """The picture, or `None` where it cannot be rendered or does not fit."""
         try:
-            parsed = self.parser.parse(f"${joined(formula)}$", dpi=DPI)
+            parsed = self.parser.parse(f"${joined(formula)}$", DPI, self.font)
         except (ValueError, RuntimeError):
             return None
         image = np.asarray(parsed.image)
@@ -48,15 +54,34 @@ class Renderer:
         if not len(rows):
             return None
         ink = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return on_canvas(ink)
+        ink = np.pad(ink, [(0, -size % SHRINK) for size in ink.shape])
+        height, width = (size // SHRINK for size in ink.shape)
+        parts = ink.reshape(height, SHRINK, width, SHRINK)
+        return on_canvas(parts.mean(axis=(1, 3)).astype("uint8"))
 
 
 def joined(formula):
-    """The tokens with a space only where a command would run into a letter.
+    """The formula as matplotlib shows it as LaTeX would on a line of its own.
 
-    Where there are more, matplotlib writes indices and powers on the line.
+    Spaces are left only where a command would run into a letter, and where they are
+    commands: with more of them matplotlib writes indices and powers on the line.
     """
-    return re.sub(r"(\\[a-zA-Z]+ )(?=[a-zA-Z])| ", r"\1", formula)
+    text = re.sub(rf"({COMMAND} (?=[a-zA-Z])|\\ )| ", r"\1", formula)
+    return re.sub(r"\\frac(?![a-zA-Z])", r"\\dfrac", text)
+
+
+def normalized(formula):
+    """Tokens of LaTeX as people write it, in the form of the lists.
+
+    Scripts are in braces, the lower one first, and delimiters belong to their `\\left`.
+    """
+    formula = re.sub(r"\\label\{[^}]*\}", "", formula)
+    formula = re.sub(r"(\\left|\\right) *(\\?\S)", r"\1\2", formula)
+    piece = rf"\\(?:left|right)\\?[^\sa-zA-Z]|{COMMAND}|\\\S|\\|\S"
+    text = " ".join(re.findall(piece, formula))
+    text = re.sub(rf"([_^]) ({COMMAND}|[^{{}}\\\s])(?= |$)", r"\1 { \2 }", text)
+    flat = r"\{ [^{}]* \}"
+    return re.sub(rf"(\^ {flat}) (_ {flat})", r"\2 \1", text)
 
 
 def on_canvas(ink):
@@ -116,11 +141,10 @@ def load_real(known):
     texts, pictures = [], []
     for image, formula in zip(real.images, real.formulas, strict=True):
         picture = on_canvas(255 - image)
-        text = re.sub(r"\\label\{[^}]*\}", "", formula)
-        tokens = re.findall(r"\\[a-zA-Z]+|\\.|\S", text)
-        formula = " ".join(tokens)
-        if picture is not None and len(tokens) < MOST_TOKENS and formula not in known:
-            texts.append(formula)
+        text = normalized(formula)
+        short = len(text.split()) < MOST_TOKENS
+        if picture is not None and short and text not in known:
+            texts.append(text)
             pictures.append(picture)
     return texts, np.stack(pictures)
 

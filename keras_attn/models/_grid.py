@@ -9,15 +9,16 @@ from keras_attn.layers._checks import check_counts
 class Grid:
     """Convolutions, each level of which halves the image.
 
+    Each channel is normalized over the batch: each place over its channels would show
+    the blank places of a drawing as bright as its ink.
+
     Args:
         widths: Ints, channels of the levels.
         policy: Dtype policy.
         most_across: Optional int; levels after so many halve the height only.
-        by_batch: Bool. Normalizes each channel over the batch, not each place over the
-            channels, which shows the blank places of a drawing as bright as ink.
     """
 
-    def __init__(self, widths, policy, most_across=None, by_batch=False):
+    def __init__(self, widths, policy, most_across=None):
         if not isinstance(widths, list | tuple) or not widths:
             raise ValueError(
                 "`widths` must hold the channels of at least one level. "
@@ -34,15 +35,13 @@ class Grid:
                     width,
                     3,
                     padding="same",
-                    use_bias=not by_batch,  # which would take it away again
+                    use_bias=False,  # the batch would take it away again
                     dtype=policy,
                     name=f"convolution_{i}",
                 ),
                 layers.BatchNormalization(
                     momentum=0.9, dtype=policy, name=f"grid_norm_{i}"
-                )
-                if by_batch
-                else layers.LayerNormalization(dtype=policy, name=f"grid_norm_{i}"),
+                ),
                 stride,
             )
             for i, (width, stride) in enumerate(zip(widths, strides, strict=True))
@@ -77,15 +76,18 @@ def largest(x, rows, columns):
     return ops.max(ops.reshape(x, (-1, *shape)), axis=(2, 4))
 
 
-def with_places(image):
-    """The image with two more channels, which say where a point is, in [-1, 1]."""
-    height, width = image.shape[1:3]
+def with_places(grid):
+    """The grid with two more channels, which say where a place is, in [-1, 1].
+
+    Behind the convolutions: in front of them these channels drown the ink.
+    """
+    height, width = grid.shape[1:3]
     rows, columns = np.meshgrid(
         np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"
     )
     places = np.stack([rows, columns], axis=-1).astype("float32")[None]
-    places = ops.zeros_like(image[..., :1]) + ops.cast(places, image.dtype)
-    return ops.concatenate([image, places], axis=-1)
+    places = ops.zeros_like(grid[..., :1]) + ops.cast(places, grid.dtype)
+    return ops.concatenate([grid, places], axis=-1)
 
 
 def check_image_shape(image_shape):

@@ -142,7 +142,7 @@ class _Asker:
     def __call__(self, image, question):
         words_mask = ops.not_equal(question, 0)
         words, asked = self.question(self.embedding(question), mask=words_mask)
-        grid = self.grid(with_places(image))
+        grid = with_places(self.grid(image))
         about = ops.zeros_like(grid[..., :1]) + asked[:, None, None]
         grid = self.place(self.meet(ops.concatenate([grid, about], axis=-1)))
         height, width, dim = grid.shape[1:]

@@ -81,7 +81,7 @@ class ImageCaptioner(HardReader):
             grid = Grid(widths, policy)
 
             def read(image):
-                memory = grid(with_places(image))
+                memory = with_places(grid(image))
                 return memory, everywhere(memory)
 
             return read

@@ -67,7 +67,7 @@ class _RowReader:
     """From an image to a grid whose rows are read in both directions."""
 
     def __init__(self, widths, units, policy):
-        self.grid = Grid(widths, policy, 3, by_batch=True)
+        self.grid = Grid(widths, policy, 3)
         self.units, self.policy = units, policy
         self.rows = BothWays(layers.LSTM, units, policy, "rows")
         self.starts = None

@@ -132,6 +132,15 @@ def test_powers_are_rendered_as_powers(example):
     render = formulas.Renderer()
     assert (render("x ^ { 2 }") != render("x { 2 }")).any()
     assert (render("x ^ { 2 }") != render("x _ { 2 }")).any()
+    assert formulas.joined(r"x \ y \frac { a } { b }") == r"x\ y\dfrac{a}{b}"
+
+
+def test_formulas_that_people_wrote_are_tokens_of_the_lists(example):
+    normalized = example("formulas").normalized
+    assert normalized(r"x^2 \label{eq:1}") == "x ^ { 2 }"
+    assert normalized(r"T^{ab}_{c \mu}") == r"T _ { c \mu } ^ { a b }"
+    assert normalized(r"A_\mu^2\ \alpha^{*}") == r"A _ { \mu } ^ { 2 } \ \alpha ^ { * }"
+    assert normalized(r"\left (x\right\}\{") == r"\left( x \right\} \{"
 
 
 def test_pieces_are_all_that_can_be_cut_out_and_rendered(example, rng):
