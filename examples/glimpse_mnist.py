@@ -85,7 +85,7 @@ TRANSLATED = replace(
 CLUTTERED = replace(
     TRANSLATED,
     clutter=4,
-    epochs=540,
+    epochs=800,
     known={
         "Mnih et al. 2014, NIPS, 8 glimpses": 4.04,
         "slundqui/tfRAM (TensorFlow 1), LSTM": 2.63,
