@@ -47,7 +47,7 @@ class Grid:
             for i, (width, stride) in enumerate(zip(widths, strides, strict=True))
         ]
 
-    def __call__(self, image):
+    def __call__(self, image, training=None):
         """`(b, height, width, channels)` -> `(b, rows, columns, width)`."""
         if any(
             size < least
@@ -60,7 +60,8 @@ class Grid:
             )
         x = image
         for convolution, norm, stride in self.levels:
-            x = largest(ops.relu(norm(convolution(x))), *stride)
+            x = norm(convolution(x), training=training)
+            x = largest(ops.relu(x), *stride)
         return x
 
 

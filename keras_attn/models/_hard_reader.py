@@ -65,9 +65,11 @@ class HardReader(Reader):
         if not training or self.attention == "soft":
             return super().call(inputs, training=training, mask=mask)
         inputs = self.sampled(inputs, mask)
-        memory, mask, *summary = self.read(*[inputs[name] for name in self.reads])
-        states = self.bridge.begin(memory, mask, *summary)
         # Said once more, as the pass that samples has told Keras that nothing trains.
+        memory, mask, *summary = self.read(
+            *[inputs[name] for name in self.reads], training=True
+        )
+        states = self.bridge.begin(memory, mask, *summary)
         return self.writer(
             inputs["target"], memory, states, mask, return_choice=True, training=True
         )

@@ -80,8 +80,8 @@ class ImageCaptioner(HardReader):
         def make_read(policy):
             grid = Grid(widths, policy)
 
-            def read(image):
-                memory = with_places(grid(image))
+            def read(image, training=None):
+                memory = with_places(grid(image, training))
                 return memory, everywhere(memory)
 
             return read

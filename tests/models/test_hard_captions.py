@@ -46,9 +46,16 @@ def batch(rng):
 
 
 def test_it_learns_which_place_a_word_is_about(tmp_path):
-    """Several steps in one execution, all of which count for what is saved."""
+    """Several steps in one execution, all of which count for what is saved.
+
+    The decoder begins with nothing: the mean of the memory would tell it the colours of
+    the corners, as the edge of the image makes each corner look another way.
+    """
     inputs, labels = colors_in_order(1024, seed=0)
     model = make(entropy_weight=0.02, coverage=0.001)
+    for layer in model.bridge.layers:
+        layer.kernel.assign(np.zeros(layer.kernel.shape))
+        layer.trainable = False
     xla = BACKEND != "torch"
     model.compile(
         keras.optimizers.Adam(0.01),
@@ -62,7 +69,7 @@ def test_it_learns_which_place_a_word_is_about(tmp_path):
     assert set(history) == {"accuracy", "loss"} and history["accuracy"][-1] > 0.8
     assert int(model.baseline.steps) == 15 * 16
     model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
     assert loaded.get_config() == model.get_config()
     for name in ("average", "steps"):
         saved = float(getattr(loaded.baseline, name))
