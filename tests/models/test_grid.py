@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from keras_attn import ImageCaptioner
 from keras_attn.models._grid import Grid, with_places
 
 WIDTHS = (3, 5)
@@ -50,3 +51,14 @@ def test_places_are_the_last_two_channels(rng):
     for image in found:
         np.testing.assert_allclose(image[..., 4], rows)
         np.testing.assert_allclose(image[..., 5], columns)
+
+
+def test_what_a_captioner_remembers_of_a_place_says_where_it_is(rng):
+    model = ImageCaptioner(9, (16, 16, 3), WIDTHS, units=8, embedding_dim=4)
+    memory, _ = model.read(rng.random((2, 16, 16, 3)).astype("float32"))
+    found = ops.convert_to_numpy(memory)
+    assert found.shape == (2, 4, 4, WIDTHS[-1] + 2)
+    steps = np.linspace(-1, 1, 4)
+    rows, columns = np.meshgrid(steps, steps, indexing="ij")
+    expected = np.tile(np.stack([rows, columns], -1), (2, 1, 1, 1))
+    np.testing.assert_allclose(found[..., -2:], expected, atol=1e-6)
