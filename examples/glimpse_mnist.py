@@ -23,9 +23,11 @@ import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_attn import RecurrentAttentionModel
 from keras_attn.data import DigitScenes, mnist
@@ -33,6 +35,14 @@ from keras_attn.data import DigitScenes, mnist
 VALIDATION = 10_000
 BATCH_SIZE = 125  # divides all sets, so that one shape is compiled
 TEST_SEED = 1_000_000  # scenes of validation and test are the same in every run
+
+
+class Phase(NamedTuple):
+    """Epochs whose rate rises to a peak and falls to zero, while looks may narrow."""
+
+    epochs: int
+    rate: float = 1e-3
+    std: tuple[float, float] = (0.12, 0.12)  # of the first and the last epoch
 
 
 @dataclass
@@ -44,10 +54,9 @@ class Task:
     num_glimpses: int
     glimpse_size: int
     num_scales: int
-    std: float
     dropout: float
     shift: int
-    epochs: int
+    phases: tuple[Phase, ...]
     known: dict[str, float]
 
 
@@ -57,10 +66,9 @@ DIGITS = Task(
     num_glimpses=6,
     glimpse_size=8,
     num_scales=1,
-    std=0.12,
     dropout=0.3,
     shift=2,
-    epochs=200,
+    phases=(Phase(200),),
     known={
         "Mnih et al. 2014, NIPS, 6 glimpses": 1.12,
         "Mnih et al. 2014, NIPS, 7 glimpses": 1.07,
@@ -76,7 +84,7 @@ TRANSLATED = replace(
     num_scales=3,
     dropout=0.0,
     shift=0,
-    epochs=600,
+    phases=(Phase(600),),
     known={
         "Mnih et al. 2014, NIPS, 8 glimpses": 1.20,
         "slundqui/tfRAM (TensorFlow 1), LSTM": 0.94,
@@ -85,7 +93,7 @@ TRANSLATED = replace(
 CLUTTERED = replace(
     TRANSLATED,
     clutter=4,
-    epochs=800,
+    phases=(Phase(800), Phase(700, 5e-4, (0.12, 0.06))),
     known={
         "Mnih et al. 2014, NIPS, 8 glimpses": 4.04,
         "slundqui/tfRAM (TensorFlow 1), LSTM": 2.63,
@@ -104,7 +112,7 @@ def make_model(task, arguments):
         policy_units=128,
         scan=True,
         cell=arguments.cell,
-        std=arguments.std or task.std,
+        std=arguments.phases[0].std[0],
         dropout=task.dropout,
         num_samples=arguments.samples,
         baseline=arguments.baseline,
@@ -126,10 +134,32 @@ def make_scenes(task, images, labels, seed, shuffle=False, shift=0):
     )
 
 
-def compile_model(model, steps):
-    schedule = keras.optimizers.schedules.CosineDecay(
-        1e-4, steps - steps // 20, warmup_target=1e-3, warmup_steps=steps // 20
-    )
+class Rates(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate of the phases, each of which ends at zero."""
+
+    def __init__(self, phases, steps):
+        """With `steps` of an epoch."""
+        self.rises, begin = [], 0
+        for phase in phases:
+            count = phase.epochs * steps
+            rise = keras.optimizers.schedules.CosineDecay(
+                phase.rate / 10,
+                count - count // 20,
+                warmup_target=phase.rate,
+                warmup_steps=count // 20,
+            )
+            self.rises.append((begin, rise))
+            begin += count
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        return sum(
+            ops.where(step >= begin, rise(step - begin), 0.0)
+            for begin, rise in self.rises
+        )
+
+
+def compile_model(model, schedule):
     several = {} if keras.backend.backend() == "torch" else {"steps_per_execution": 16}
     model.compile(
         keras.optimizers.Adam(schedule, global_clipnorm=5.0),
@@ -152,6 +182,17 @@ class TimeIsUp(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+class Narrow(keras.callbacks.Callback):
+    """Lets looks spread less around their means, by the same share in each epoch."""
+
+    def __init__(self, phases):
+        super().__init__()
+        self.stds = np.concatenate([np.geomspace(*p.std, p.epochs) for p in phases])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.attention.location_policy.deviation.assign(self.stds[epoch])
+
+
 class Clock(keras.callbacks.Callback):
     """Puts the seconds of an epoch, its validation included, into the logs."""
 
@@ -164,7 +205,7 @@ class Clock(keras.callbacks.Callback):
 
 def remember(folder, arguments):
     """Keeps the settings in the folder, where no run with others goes on."""
-    free = ("output", "hours", "epochs")
+    free = ("output", "hours", "epochs", "phases")
     settings = {k: v for k, v in vars(arguments).items() if k not in free}
     path = folder / "settings.json"
     kept = json.loads(path.read_text()) if path.exists() else settings
@@ -201,18 +242,19 @@ def train(task, folder, arguments):
         seed=TEST_SEED,
     )
     model = make_model(task, arguments)
-    compile_model(model, len(scenes) * arguments.epochs)
+    compile_model(model, Rates(arguments.phases, len(scenes)))
     history, best = folder / "history.csv", folder / "best.weights.h5"
     before = read_history(history)
     known = [row["val_accuracy"] for row in before]
     spent = sum(row["seconds"] for row in before)
     model.fit(
         scenes,
-        epochs=arguments.epochs,
+        epochs=sum(phase.epochs for phase in arguments.phases),
         validation_data=validation,
         shuffle=False,  # the scenes shuffle themselves, reproducibly
         callbacks=[
             scenes.epoch_callback(),
+            Narrow(arguments.phases),
             Clock(),
             keras.callbacks.ModelCheckpoint(
                 str(best),
@@ -333,21 +375,21 @@ def main():
     )
     parser.add_argument("--task", choices=TASKS, default="digits")
     parser.add_argument("--short", action="store_true", help="a few minutes")
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--epochs", type=int, help="in one phase")
     parser.add_argument("--hours", type=float, default=4.0)
     parser.add_argument("--samples", type=int, default=1, help="passes over an image")
     parser.add_argument("--baseline", default="learned")
     parser.add_argument("--cell", choices=("relu", "lstm"), default="relu")
-    parser.add_argument("--std", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="use so many digits of each set only")
     parser.add_argument("--output", type=Path, default=Path("outputs/glimpse_mnist"))
     arguments = parser.parse_args()
 
     task = TASKS[arguments.task]
-    if arguments.short:
-        arguments.epochs = arguments.epochs or 12
-    arguments.epochs = arguments.epochs or task.epochs
+    arguments.epochs = arguments.epochs or (12 if arguments.short else None)
+    arguments.phases = task.phases
+    if arguments.epochs:
+        arguments.phases = (Phase(arguments.epochs),)
     keras.utils.set_random_seed(arguments.seed)
     folder = arguments.output / (arguments.task + "_short" * arguments.short)
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,9 +19,11 @@ class LocationPolicy(ProjectingLayer):
     """Says where to look next: a normal distribution around a learned place.
 
     The mean is `tanh(W h + b)`, of `h = relu(W' inputs + b')` where there is a hidden
-    layer; the deviation is fixed. In training the location is drawn, else it is the
-    mean. A location is data: no gradient runs through it. That of its log-probability
-    runs to the mean, which is what `ops.reinforce` is made for.
+    layer. The deviation is a weight that is not trained, `deviation`: a callback may
+    assign it, to look around widely at first and closely at last. In training the
+    location is drawn, else it is the mean. A location is data: no gradient runs through
+    it. That of its log-probability runs to the mean, which is what `ops.reinforce` is
+    made for.
 
     With `num_steps` each step has a bias of its own, `tanh(W h + b + b_t)`. The biases
     begin spread over the image and `W` at zero: at first each input is looked at in
@@ -29,7 +31,7 @@ class LocationPolicy(ProjectingLayer):
     looks begin at the middle.
 
     Args:
-        std: Float above 0, the standard deviation, in halves of the image.
+        std: Float above 0, the standard deviation at first, in halves of the image.
         hidden_units: Optional int, width of a hidden layer.
         num_steps: Optional int, how many locations are decided on one after another.
         use_bias: Bool. Adds biases.
@@ -115,17 +117,25 @@ class LocationPolicy(ProjectingLayer):
                 shape=(self.num_steps, 2), initializer=_spread, name="step_bias"
             )
         self.place.build((*inputs_shape[:-1], width))
+        self.deviation = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(self.std),
+            dtype="float32",
+            trainable=False,
+            autocast=False,  # the log-probability divides by its square
+            name="deviation",
+        )
 
     def call(self, inputs, step=None, return_log_prob=False, training=None):
         check_rank("inputs", inputs.shape, (2,), "(batch, dim)")
         check_width("inputs", inputs.shape, self._dim)
         mean = self.mean(inputs, self._check_step(step))
         noise = self.noise(ops.shape(mean)) if training else ops.zeros_like(mean)
-        drawn = gaussian_sample(mean, self.std, noise)
+        drawn = gaussian_sample(mean, self.deviation, noise)
         location = ops.clip(drawn, -1.0, 1.0)
         if not return_log_prob:
             return location
-        return location, gaussian_log_prob(drawn, mean, self.std)
+        return location, gaussian_log_prob(drawn, mean, self.deviation)
 
     def mean(self, inputs, step=slice(None)):
         """Means, float32 `(..., 2)`, for states `(..., dim)`.

@@ -198,8 +198,8 @@ class RecurrentAttention(ProjectingLayer):
                 break
             mean = self.location_policy.mean(ops.stop_gradient(output), step)
             mean = ops.reshape(mean, (batch, passes, 2))
-            deviation = ops.zeros_like(mean) if noise is None else noise[step]
-            drawn.append(gaussian_sample(mean, self.location_policy.std, deviation))
+            noises = ops.zeros_like(mean) if noise is None else noise[step]
+            drawn.append(gaussian_sample(mean, self.location_policy.deviation, noises))
             location = ops.clip(drawn[-1], -1.0, 1.0)
             locations.append(location)
         return watched, locations, drawn
@@ -215,7 +215,8 @@ class RecurrentAttention(ProjectingLayer):
         states = ops.stop_gradient(ops.stack(watched[:-1], axis=1))
         mean = ops.reshape(self.location_policy.mean(states), (*shape, 2))
         actions = ops.stack(drawn, axis=2)
-        trace["log_prob"] = gaussian_log_prob(actions, mean, self.location_policy.std)
+        deviation = self.location_policy.deviation
+        trace["log_prob"] = gaussian_log_prob(actions, mean, deviation)
         if self.use_baseline:
             values = ops.cast(self.baseline(states), "float32")
             trace["values"] = ops.reshape(values, shape)

@@ -47,7 +47,9 @@ class RecurrentAttentionModel(ConfiguredModel):
         scan: Bool. Whether the looks begin spread over the image, with a bias of the
             policy for each step (see `LocationPolicy`), and not all at its middle.
         cell: `"relu"`, a simple RNN, or `"lstm"`.
-        std: Float, deviation of the locations in training, in halves of the image.
+        std: Float, deviation of the locations in training, in halves of the image. A
+            callback may narrow it, see `LocationPolicy`; that of the model is
+            `model.attention.location_policy`.
         dropout: Float in [0, 1), see `RecurrentAttention`.
         num_samples: Int, passes over each image in training.
         baseline: `"learned"`, `"leave_one_out"`, which wants at least two samples,
@@ -214,6 +216,7 @@ class RecurrentAttentionModel(ConfiguredModel):
         return loss + self._aggregate_additional_loss(surrogate)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        _check_labels(y)
         if isinstance(y_pred, dict):
             logits = self._drawn(y_pred["logits"])
             y, y_pred, sample_weight = _one_row_a_pass(y, logits, sample_weight)
@@ -292,8 +295,7 @@ class RecurrentAttentionModel(ConfiguredModel):
 
     def _reward(self, y, logits):
         """Rewards `(batch, passes)`, data: no gradient runs through them."""
-        if y is None:
-            raise ValueError("`y` must be labels to reward by. Received: y=None")
+        _check_labels(y)
         y, rows, _ = _one_row_a_pass(y, logits)
         reward = ops.convert_to_tensor((self.reward or _is_right)(y, rows))
         if len(reward.shape) != 1:
@@ -332,6 +334,11 @@ def _make_cell(name, units, policy):
         dtype=policy,
         name="core",
     )
+
+
+def _check_labels(y):
+    if y is None:
+        raise ValueError("`y` must be labels to reward by. Received: y=None")
 
 
 def _one_row_a_pass(y, logits, sample_weight=None):

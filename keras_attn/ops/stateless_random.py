@@ -73,6 +73,8 @@ def _mix(bits):
 def _torch_bits(seed, index, shape):
     import torch
 
+    if seed.device.type == "meta":  # Keras asks for the shape alone
+        return torch.empty(shape, dtype=torch.int64, device="meta")
     numbers = [int(number) for number in (*seed, index)]
     generator = torch.Generator(seed.device)
     generator.manual_seed(hash(tuple(numbers)) % 2**63)

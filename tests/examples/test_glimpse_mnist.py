@@ -57,10 +57,10 @@ def test_it_ends_in_a_table_pictures_and_an_answer(bars, monkeypatch, tmp_path, 
 
 
 @pytest.fixture
-def arguments():
+def arguments(bars):
     return argparse.Namespace(
-        task="digits", baseline="learned", cell="relu", samples=1, std=None, seed=0,
-        limit=None, epochs=1, hours=4.0,
+        task="digits", baseline="learned", cell="relu", samples=1, seed=0, limit=None,
+        hours=4.0, phases=(bars.Phase(1),),
     )  # fmt: skip
 
 
@@ -97,10 +97,22 @@ def test_the_best_epoch_is_kept_and_time_counts_on(
     row = dict(zip(header.split(","), row.split(","), strict=True))
     row |= {"val_accuracy": "2.0", "seconds": str(5 * 3600.0)}
     known.write_text(f"{header}\n{','.join(row.values())}\n")
-    kept, arguments.epochs = best.read_bytes(), 3
+    kept, arguments.phases = best.read_bytes(), (bars.Phase(3),)
     _, history = bars.train(bars.DIGITS, tmp_path, arguments)
     assert [row["epoch"] for row in history] == [0, 1]
     assert best.read_bytes() == kept
+
+
+def test_in_each_phase_the_rate_rises_and_falls_and_looks_narrow(bars):
+    phases = (bars.Phase(20), bars.Phase(40, 5e-4, (0.12, 0.03)))
+    rates = bars.Rates(phases, 10)
+    found = [float(rates(step)) for step in (0, 10, 105, 199, 200, 220, 410, 600)]
+    expected = [1e-4, 1e-3, 5e-4, 6.8e-8, 5e-5, 5e-4, 2.5e-4, 0.0]
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=1e-9)
+    stds = bars.Narrow(phases).stds
+    assert len(stds) == 60
+    np.testing.assert_allclose(stds[[0, 19, 20, 59]], [0.12, 0.12, 0.12, 0.03])
+    np.testing.assert_allclose(stds[21:] / stds[20:-1], 0.25 ** (1 / 39))
 
 
 def test_both_policies_are_tested(bars, arguments):

@@ -15,7 +15,10 @@ def states(rng):
 
 def mean_of(policy, states):
     """The formula of the docstring, in float64."""
-    weights = [keras.ops.convert_to_numpy(w).astype("float64") for w in policy.weights]
+    weights = [
+        keras.ops.convert_to_numpy(w).astype("float64")
+        for w in policy.trainable_weights
+    ]
     for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         states = np.maximum(states @ kernel + bias, 0.0)
     return np.tanh(states @ weights[-2] + weights[-1])
@@ -49,6 +52,32 @@ def test_in_training_it_is_drawn_and_looked_at_from_the_edge(states):
     twin.build(states.shape)
     twin.set_weights(policy.get_weights())
     np.testing.assert_array_equal(twin(states, training=True), location)
+
+
+def test_the_deviation_can_be_narrowed_and_is_not_trained(states):
+    policy = LocationPolicy(0.3, kernel_initializer="zeros", seed=1)
+    policy.build(states.shape)
+    assert policy.non_trainable_weights == [policy.deviation]
+    policy.deviation.assign(0.05)
+    location, log_prob = policy(states, return_log_prob=True, training=True)
+    location = keras.ops.convert_to_numpy(location)
+    for column in location.T:
+        assert stats.kstest(column / 0.05, stats.norm.cdf).pvalue > 1e-4
+    density = stats.norm(0.0, 0.05).logpdf(location).sum(axis=1)
+    np.testing.assert_allclose(log_prob, density, atol=1e-4)
+    twin = LocationPolicy.from_config(policy.get_config())
+    twin.build(states.shape)
+    assert float(twin.deviation) == pytest.approx(0.3)
+    twin.set_weights(policy.get_weights())
+    assert float(twin.deviation) == pytest.approx(0.05)
+
+
+def test_under_half_precision_the_deviation_keeps_its_bits(states):
+    policy = LocationPolicy(0.3, dtype="mixed_bfloat16")
+    _, log_prob = policy(states, return_log_prob=True)
+    assert keras.backend.standardize_dtype(policy.deviation.dtype) == "float32"
+    expected = 2 * stats.norm(scale=0.3).logpdf(0.0)
+    np.testing.assert_allclose(log_prob, np.full(len(states), expected), rtol=1e-5)
 
 
 def test_beyond_the_edge_the_log_probability_is_that_of_the_draw(states, monkeypatch):

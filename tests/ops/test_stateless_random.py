@@ -7,7 +7,7 @@ from scipy import stats
 
 from keras_attn.ops import stateless_random
 from tests.comparison import assert_same
-from tests.gradients import MODES, in_mode
+from tests.gradients import BACKEND, MODES, in_mode
 
 SIZE = 1 << 17
 DISTRIBUTIONS = {
@@ -60,3 +60,12 @@ def test_every_mode_draws_the_same_numbers(name):
     expected = function(seed)
     for mode in MODES:
         assert_same(in_mode(function, mode)(seed), expected)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="only torch has such tensors")
+def test_a_seed_without_data_says_the_shape():
+    import torch
+
+    seed = torch.empty((2,), dtype=torch.int32, device="meta")
+    numbers = stateless_random.random_bits(seed, 0, (2, 3))
+    assert numbers.shape == (2, 3) and numbers.device.type == "meta"
